@@ -1,0 +1,229 @@
+//! The adapter of a single node: log and sessions in memory.
+//!
+//! One lock is the sequencer: under it a message is given its id, appended to
+//! the log of each of its rooms and handed to the workers, so that the three
+//! orders are one. Nothing under the lock waits; a publisher waits for full
+//! mailboxes outside of it.
+//!
+//! Limits: the log by time, entries per room and bytes of all rooms; sessions
+//! and idempotency keys by count. What is trimmed before its time makes the
+//! sessions that need it unrecoverable, not wrong. A restart loses everything,
+//! and says so by a new epoch.
+
+mod keys;
+mod log;
+mod sessions;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::message::{AckCollector, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room};
+
+use super::{
+    Adapter, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report,
+    RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+};
+use keys::{Keys, Seen};
+use log::Log;
+pub use log::LogLimits;
+use sessions::Sessions;
+
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        u64::try_from(since_1970.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// What the memory adapter may keep, and how long.
+#[derive(Debug, Clone)]
+pub struct MemoryLimits {
+    pub log: LogLimits,
+    /// How long a session is kept after its last refresh.
+    pub session_ttl: Duration,
+    /// 0: unlimited.
+    pub max_sessions: usize,
+    pub idempotency: Duration,
+    pub max_idempotency_keys: usize,
+}
+
+/// See the module.
+pub struct MemoryAdapter {
+    state: Mutex<State>,
+    epoch: Epoch,
+    node: Arc<dyn Node>,
+    clock: Clock,
+}
+
+struct State {
+    last: Position,
+    log: Log,
+    sessions: Sessions,
+    keys: Keys,
+}
+
+/// How often positions are told to idle workers, and old things dropped.
+const TICK: Duration = Duration::from_secs(1);
+
+impl MemoryAdapter {
+    pub fn new(limits: MemoryLimits, node: Arc<dyn Node>, clock: Clock) -> Self {
+        let state = State {
+            last: Position::ZERO.next(clock()),
+            log: Log::new(limits.log),
+            sessions: Sessions::new(limits.session_ttl, limits.max_sessions),
+            keys: Keys::new(limits.idempotency, limits.max_idempotency_keys),
+        };
+        MemoryAdapter { state: Mutex::new(state), epoch: Epoch::random(), node, clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One draft, under the lock.
+    fn accept(&self, state: &mut State, draft: Draft, now: u64) -> Result<Published, PublishError> {
+        if !draft.is_recoverable() {
+            self.node.deliver(Arc::new(Message::unlogged(draft)));
+            return Ok(Published { offset: None, duplicate: false });
+        }
+        let id = state.last.next(now);
+        if let Some(idempotency) = &draft.idempotency {
+            match state.keys.claim(idempotency, id, now) {
+                Seen::First => {}
+                Seen::Before(id) => return Ok(Published { offset: Some(self.offset(id)), duplicate: true }),
+                Seen::Conflict => return Err(PublishError::IdempotencyConflict),
+            }
+        }
+        state.last = id;
+        let offset = self.offset(id);
+        let message = Arc::new(Message::logged(draft, offset));
+        state.log.append(&message, id);
+        self.node.deliver(message);
+        Ok(Published { offset: Some(offset), duplicate: false })
+    }
+
+    /// Tells positions and drops what is too old. Called once a second.
+    pub(crate) fn tick(&self) {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        state.last = state.last.next(now);
+        self.node.tick(state.last);
+        state.log.expire(now);
+        state.sessions.expire(now);
+        state.keys.expire(now);
+    }
+}
+
+#[async_trait]
+impl Adapter for MemoryAdapter {
+    async fn publish(&self, batch: Vec<Draft>) -> Vec<Result<Published, PublishError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut drafts = batch.into_iter();
+        while drafts.len() > 0 {
+            while !self.node.has_space() {
+                self.node.space().await;
+            }
+            let now = (self.clock)();
+            let mut state = self.lock();
+            for draft in drafts.by_ref() {
+                answers.push(self.accept(&mut state, draft, now));
+                if !self.node.has_space() {
+                    break;
+                }
+            }
+        }
+        answers
+    }
+
+    async fn publish_with_ack(&self, draft: Draft, timeout: Duration) -> Result<Acks, PublishError> {
+        while !self.node.has_space() {
+            self.node.space().await;
+        }
+        let (collector, ticket) = AckCollector::new();
+        {
+            let _sequence = self.lock();
+            self.node.deliver(Arc::new(Message::with_ack(draft, ticket)));
+        }
+        Ok(collector.collect(timeout).await)
+    }
+
+    async fn subscribe(&self, _: &NamespaceRef, _: &[Room]) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn unsubscribe(&self, _: &NamespaceRef, _: &[Room]) {}
+
+    fn offset(&self, position: Position) -> Offset {
+        Offset { epoch: self.epoch, position }
+    }
+
+    async fn head(&self) -> Result<Offset, Unavailable> {
+        Ok(self.offset(self.lock().last))
+    }
+
+    async fn read(
+        &self,
+        namespace: NamespaceId,
+        ranges: &[Range],
+        limit: ReadLimit,
+    ) -> Result<Vec<Vec<Arc<Message>>>, ReadError> {
+        self.lock().log.read(namespace, ranges, limit, (self.clock)())
+    }
+
+    async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {
+        let mut state = self.lock();
+        let head = state.last;
+        state.sessions.open(session, head, (self.clock)())?;
+        Ok(self.offset(head))
+    }
+
+    async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
+        let taken = self.lock().sessions.take_over(&claim, self.epoch, (self.clock)())?;
+        self.node.fence(claim.namespace, taken.socket, taken.generation);
+        Ok(taken)
+    }
+
+    async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
+        let mut state = self.lock();
+        let head = state.last;
+        state.sessions.change_rooms(key, change, head, (self.clock)())?;
+        Ok(self.offset(head))
+    }
+
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable> {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        Ok(batch.into_iter().filter(|refresh| !state.sessions.refresh(refresh, now)).collect())
+    }
+
+    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
+        self.lock().sessions.end(key);
+        Ok(())
+    }
+
+    async fn operate(&self, operation: Operation) -> Result<Report, Unavailable> {
+        Ok(self.node.operate(operation).await)
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What carries messages between workers and nodes and keeps what recovery
+//! needs: the room bus, the recovery log and the session store.
+//!
+//! The session and the publish API call it; it hands messages to the node's
+//! workers through [`Node`]. [`memory::MemoryAdapter`] serves one node; an
+//! adapter over Redis keeps the same promises for many. One conformance kit
+//! ([`conformance`]) runs against each.
+//!
+//! Invariants, which the recovery of a client rests on:
+//! - A logged publish is in the log of each of its rooms before it is answered.
+//! - Order of ids, order of the log and order in which [`Node::deliver`] is
+//!   called are one.
+//! - What is published to a room after [`Adapter::subscribe`] returned for it
+//!   reaches [`Node::deliver`].
+//! - A read issued after a position was returned by [`Adapter::head`],
+//!   [`Adapter::open_session`] or [`Adapter::change_rooms`] is complete up to it.
+
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod memory;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId};
+
+pub use session::{
+    Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver, WriteError,
+};
+
+/// A publish that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Where it stands in the log; `None` when it is not logged.
+    pub offset: Option<Offset>,
+    /// An earlier publish of the same key is answered; nothing was sent now.
+    pub duplicate: bool,
+}
+
+/// Why a publish was not accepted, or is not known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    #[error("the idempotency key was used with another body")]
+    IdempotencyConflict,
+    /// Nothing was sent.
+    #[error("the message bus is unavailable")]
+    Unavailable,
+    /// It may have been sent.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+}
+
+/// The store cannot be reached now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the adapter is unavailable")]
+pub struct Unavailable;
+
+/// The part of a room's log after `after`, up to and with `through`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    pub room: Room,
+    pub after: Position,
+    pub through: Position,
+}
+
+/// Most messages and bytes that one recovery may read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimit {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
+/// Why a part of the log cannot be shown to be complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error("part of it is no longer in the log")]
+    Trimmed,
+    #[error("more was missed than is replayed")]
+    TooMuch,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A change or a question that concerns the sockets of some rooms, on
+/// whichever node they are.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub namespace: NamespaceRef,
+    /// Sockets in any of these.
+    pub rooms: Vec<Room>,
+    pub action: Action,
+}
+
+/// What an [`Operation`] does to each socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Join(Vec<Room>),
+    Leave(Vec<Room>),
+    /// Leaves the namespace, or with `close` the whole connection. Ends the
+    /// session: it cannot be recovered.
+    Disconnect {
+        close: bool,
+    },
+    List,
+    Count,
+}
+
+/// The answer to an [`Operation`].
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Sockets that it concerned.
+    pub count: usize,
+    /// Filled by [`Action::List`].
+    pub sockets: Vec<SocketInfo>,
+    /// Somebody did not answer in time: there may be more.
+    pub partial: bool,
+}
+
+/// A socket, as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketInfo {
+    pub id: SocketId,
+    /// Without [`Room::All`] and the socket's own.
+    pub rooms: Vec<Room>,
+}
+
+/// What an adapter calls on its node.
+#[async_trait]
+pub trait Node: Send + Sync + 'static {
+    /// Hands a message to the workers it concerns. Called in the one order,
+    /// never concurrently.
+    fn deliver(&self, message: Arc<Message>);
+
+    /// Tells every worker that all up to `position` has been delivered.
+    fn tick(&self, position: Position);
+
+    /// Whether every worker takes more; while not, `deliver` waits for
+    /// [`Node::space`].
+    fn has_space(&self) -> bool;
+
+    /// Resolves once [`Node::has_space`] may be true again.
+    async fn space(&self);
+
+    /// Closes the connection that holds this socket under an older generation.
+    fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64);
+
+    /// Carries an operation out on this node's own sockets.
+    async fn operate(&self, operation: Operation) -> Report;
+}
+
+/// Room bus, recovery log and session store. See the module's invariants.
+#[async_trait]
+pub trait Adapter: Send + Sync + 'static {
+    /// Accepts a batch in its order; one answer each. Recoverable ones
+    /// ([`Draft::is_recoverable`]) are logged before they are answered.
+    async fn publish(&self, batch: Vec<Draft>) -> Vec<Result<Published, PublishError>>;
+
+    /// Sends an event to be acknowledged and waits for the answers, at most
+    /// `timeout`. It is not logged.
+    async fn publish_with_ack(&self, draft: Draft, timeout: Duration) -> Result<Acks, PublishError>;
+
+    /// Resolves when this node hears these rooms. Idempotent.
+    async fn subscribe(&self, namespace: &NamespaceRef, rooms: &[Room]) -> Result<(), Unavailable>;
+
+    /// This node has no more members in these rooms.
+    fn unsubscribe(&self, namespace: &NamespaceRef, rooms: &[Room]);
+
+    /// The offset of a position of the present epoch.
+    fn offset(&self, position: Position) -> Offset;
+
+    /// The position of the last message.
+    async fn head(&self) -> Result<Offset, Unavailable>;
+
+    /// Each range's messages, in order.
+    async fn read(
+        &self,
+        namespace: NamespaceId,
+        ranges: &[Range],
+        limit: ReadLimit,
+    ) -> Result<Vec<Vec<Arc<Message>>>, ReadError>;
+
+    /// Writes a new session; its rooms count from the position returned.
+    async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError>;
+
+    /// Makes this connection the owner of an existing session and closes the
+    /// earlier one.
+    async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError>;
+
+    /// Adds and removes rooms; those added count from the position returned.
+    async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError>;
+
+    /// Keeps sessions alive; answers which of them are owned by another now.
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable>;
+
+    /// Ends a session: it cannot be recovered after this returned.
+    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable>;
+
+    /// Carries an operation out on every node.
+    async fn operate(&self, operation: Operation) -> Result<Report, Unavailable>;
+
+    /// Whether publishes are accepted.
+    fn is_ready(&self) -> bool;
+
+    /// The adapter's own upkeep (ticks, expiry), until `stop`.
+    async fn run(&self, stop: CancellationToken);
+}

@@ -1,0 +1,250 @@
+//! The composition root: the only file that knows every room.
+//!
+//! Threads: this one runs a runtime for the internal listener, the adapter's
+//! upkeep and signals; one accepts public streams; each worker has its own.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
+use crate::adapter::{Adapter, ReadLimit};
+use crate::config::{Config, Namespace};
+use crate::message::Namespaces;
+use crate::ops::{self, Health};
+use crate::policy::NamespacePolicy;
+use crate::publish::{self, ApiKeys, PublishMetrics, PublishState};
+use crate::rooms::mailbox::Mailbox;
+use crate::rooms::{Router, WorkerPort};
+use crate::session::{Counter, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
+use crate::tasks::Tasks;
+use crate::transport::{Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake};
+
+/// Commands and streams that may wait for one worker.
+const WORKER_QUEUE: usize = 4096;
+
+/// Runs a node until it is told to stop and has drained.
+///
+/// # Errors
+/// When it cannot start: an address is taken, a thread or runtime cannot be
+/// made, the client's scripts cannot be read.
+pub fn serve(config: Config) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot be made")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<()> {
+    let tasks = Tasks::default();
+    let health = Health::default();
+    let registry = ops::metrics::registry()?;
+    let rules = rules(&config.effective_namespaces())?;
+    let namespaces = Namespaces::new(rules.iter().map(|rules| (&*rules.namespace.name, rules.namespace.recovery)));
+
+    let workers = worker_count(config.workers);
+    let space = Arc::new(Notify::new());
+    let mailboxes: Vec<_> =
+        (0..workers).map(|_| Arc::new(Mailbox::new(config.fanout.mailbox, Arc::clone(&space)))).collect();
+    let (commands, command_queues): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
+    let ports = mailboxes.iter().cloned().zip(commands).map(|(mailbox, commands)| WorkerPort { mailbox, commands });
+    let router = Arc::new(Router::new(ports.collect(), namespaces.len(), space));
+
+    let adapter: Arc<dyn Adapter> =
+        Arc::new(MemoryAdapter::new(memory_limits(&config), Arc::clone(&router) as _, system_clock()));
+    let upkeep = Arc::clone(&adapter);
+    let stop = tasks.stop().clone();
+    tasks.spawn_vital("adapter", async move { upkeep.run(stop).await });
+
+    let shared = Arc::new(Shared {
+        namespaces: rules,
+        limits: session_limits(&config),
+        adapter: Arc::clone(&adapter),
+        router,
+        metrics: SessionMetrics::register(&registry)?,
+    });
+    let worker_tasks = tasks.child();
+    let mut threads = Vec::new();
+    let mut intakes = Vec::new();
+    for (index, (mailbox, commands)) in mailboxes.into_iter().zip(command_queues).enumerate() {
+        let (intake, intake_queue) = mpsc::channel(WORKER_QUEUE);
+        intakes.push(WorkerIntake { intake, streams: Counter::default() });
+        threads.push(start_worker(WorkerSeed {
+            index,
+            shared: Arc::clone(&shared),
+            mailbox,
+            commands,
+            intake: intake_queue,
+            tasks: worker_tasks.child(),
+        })?);
+    }
+
+    let public = Listener::bind(config.public.listen)
+        .with_context(|| format!("cannot listen on the public address {}", config.public.listen))?;
+    let internal = TcpListener::bind(config.internal.listen)
+        .await
+        .with_context(|| format!("cannot listen on the internal address {}", config.internal.listen))?;
+    let (public_address, internal_address) = (public.address()?, internal.local_addr()?);
+
+    health.ask_adapter({
+        let adapter = Arc::clone(&adapter);
+        move || adapter.is_ready()
+    });
+    let api = publish::router(PublishState {
+        adapter,
+        namespaces,
+        keys: ApiKeys::new(&config.internal.api_keys),
+        max_body: config.internal.max_body,
+        metrics: PublishMetrics::new(&registry)?,
+    });
+    let admission_metrics = AdmissionMetrics::register(&registry)?;
+    let routes = ops::router(registry, health.clone()).merge(api);
+    // ends last: probes and the backend are answered while connections drain
+    let internal_tasks = Tasks::default();
+    internal_tasks.spawn_vital("internal listener", ops::listen(internal, routes, internal_tasks.stop().clone()));
+
+    let transports = Arc::new(Transports {
+        client_files: match &config.public.client_dir {
+            Some(folder) => ClientFiles::read(folder).with_context(|| format!("public.client_dir {folder:?}"))?,
+            None => ClientFiles::default(),
+        },
+        admission: Admission::new(
+            config.limits.max_connections,
+            config.limits.handshakes_per_second,
+            admission_metrics,
+        ),
+        max_payload: config.engine.max_payload,
+        demo: config.demo,
+        public: config.public.clone(),
+        workers: intakes.clone(),
+    });
+    let accepting = public.accept(transports)?;
+    health.started();
+    tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");
+    if config.demo {
+        tracing::info!("the demo page is at http://{}/", reachable(public_address));
+    }
+
+    let by_signal = stopped(&tasks).await?;
+    health.draining();
+    tracing::info!("draining");
+    let deadline = tokio::time::Instant::now() + config.drain.deadline;
+    tokio::time::sleep(config.drain.ready_delay).await;
+    // joins a thread that ends at once
+    accepting.stop();
+    drain(&intakes, config.drain.spread, deadline).await;
+    tasks.stop().cancel();
+    internal_tasks.stop().cancel();
+    if tokio::time::timeout_at(deadline + ops::GRACE, internal_tasks.ended()).await.is_err() {
+        tracing::warn!("requests to the internal listener were cut off");
+    }
+    tasks.ended().await;
+    for thread in threads {
+        if thread.join().is_err() {
+            anyhow::bail!("a worker panicked");
+        }
+    }
+    anyhow::ensure!(by_signal, "a vital task ended");
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// True when a signal asks for it, false when a vital task has ended.
+async fn stopped(tasks: &Tasks) -> Result<bool> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(true),
+        _ = interrupt.recv() => Ok(true),
+        () = tasks.stop().cancelled() => Ok(false),
+    }
+}
+
+/// Closes all connections, spread over a time, but by the deadline.
+async fn drain(workers: &[WorkerIntake], spread: std::time::Duration, deadline: tokio::time::Instant) {
+    for worker in workers {
+        let drain = Box::new(move |worker: &std::rc::Rc<crate::session::Worker>| {
+            worker.tasks.spawn_local(std::rc::Rc::clone(worker).drain(spread));
+        });
+        // a worker that has ended has nothing to drain
+        let _ = worker.intake.send(drain).await;
+    }
+    let empty = async {
+        while workers.iter().any(|worker| worker.streams.get() > 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let by = deadline.min(tokio::time::Instant::now() + spread + std::time::Duration::from_secs(1));
+    let _ = tokio::time::timeout_at(by, empty).await;
+}
+
+fn start_worker(seed: WorkerSeed) -> Result<JoinHandle<()>> {
+    let name = format!("worker-{}", seed.index);
+    let run = move || {
+        if let Err(error) = seed.run() {
+            tracing::error!(%error, "a worker's runtime cannot be made");
+        }
+    };
+    thread::Builder::new().name(name).spawn(run).context("a worker's thread cannot be started")
+}
+
+/// 0 means one for each core.
+fn worker_count(configured: usize) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if configured == 0 { cores() } else { configured }.min(Router::MAX_WORKERS)
+}
+
+fn rules(namespaces: &[Namespace]) -> Result<Vec<NamespaceRules>> {
+    let names = Namespaces::new(namespaces.iter().map(|namespace| (namespace.name.as_str(), namespace.recovery)));
+    let compile = |(config, namespace): (&Namespace, _)| {
+        let policy = NamespacePolicy::compile(config).with_context(|| format!("namespace {}", config.name))?;
+        Ok(NamespaceRules { namespace, policy })
+    };
+    namespaces.iter().zip(names.iter().cloned()).map(compile).collect()
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        ping_interval: config.engine.ping_interval,
+        ping_timeout: config.engine.ping_timeout,
+        upgrade_timeout: config.engine.upgrade_timeout,
+        connect_timeout: config.limits.connect_timeout,
+        max_payload: config.engine.max_payload,
+        outbound_queue: config.limits.outbound_queue,
+        max_held: config.limits.max_held,
+        max_pending_events: config.limits.max_pending_events,
+        max_namespaces: config.limits.max_namespaces,
+        max_rooms: config.limits.max_rooms,
+        msgpack: config.public.msgpack,
+        upgrades: config.public.upgrades && config.public.allows(crate::config::Transport::Websocket),
+        refresh: config.recovery.refresh,
+        replay: ReadLimit { messages: config.recovery.replay_max_messages, bytes: config.recovery.replay_max_bytes },
+    }
+}
+
+/// The window counts from when a client was last known alive; what is known
+/// of it is as old as a heartbeat and a refresh.
+fn memory_limits(config: &Config) -> MemoryLimits {
+    let heartbeat = config.engine.ping_interval + config.engine.ping_timeout;
+    let session_ttl = config.recovery.window + heartbeat + config.recovery.refresh;
+    let slack = config.engine.ping_timeout + config.recovery.refresh + std::time::Duration::from_secs(10);
+    MemoryLimits {
+        log: LogLimits {
+            retention: session_ttl + slack,
+            max_entries_per_room: config.recovery.max_entries_per_room,
+            max_bytes: config.recovery.max_bytes,
+        },
+        session_ttl,
+        max_sessions: config.recovery.max_sessions,
+        idempotency: config.recovery.idempotency,
+        max_idempotency_keys: config.recovery.max_idempotency_keys,
+    }
+}
+
+/// An address to type into a browser on this machine.
+fn reachable(address: std::net::SocketAddr) -> std::net::SocketAddr {
+    if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address }
+}

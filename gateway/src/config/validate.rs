@@ -1,0 +1,146 @@
+//! Whether values that have the right types make sense, alone and together. The only place where that is judged.
+
+mod namespaces;
+mod templates;
+
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::policy::Template;
+
+use super::{Config, Drain, Internal, Log, Public, load::KeyPath, source::nearest};
+
+/// More would only be taken up by mistake: a message is held in memory as a whole.
+const MAX_PAYLOAD: usize = 256 << 20;
+
+/// Every problem of a configuration, with the path of its key.
+pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
+    let mut check = Check::default();
+    check.that(config.workers <= 1024, "workers", "at most 1024 worker threads");
+    check.positive(config);
+    check.public(&config.public, config.demo);
+    check.internal(&config.internal, config.public.listen);
+    check.drain(&config.drain);
+    check.log(&config.log);
+    let too_slow = config.recovery.refresh >= config.recovery.window;
+    check.that(!too_slow, "recovery.refresh", "must be less than `recovery.window`");
+    check.namespaces(&config.namespaces);
+    for (path, template) in templates::all(&config.namespaces) {
+        if let Err(error) = Template::parse(&template) {
+            check.found.push((path, error.to_string()));
+        }
+    }
+    check.found
+}
+
+/// The path that is written with dots.
+fn key(dotted: &str) -> KeyPath {
+    dotted.split('.').map(str::to_owned).collect()
+}
+
+#[derive(Default)]
+struct Check {
+    found: Vec<(KeyPath, String)>,
+}
+
+impl Check {
+    fn that(&mut self, holds: bool, at: &str, message: impl Into<String>) {
+        if !holds {
+            self.found.push((key(at), message.into()));
+        }
+    }
+
+    /// Everything that would stop the gateway from working if it were zero.
+    fn positive(&mut self, config: &Config) {
+        let Config { engine, limits, recovery, .. } = config;
+        for (at, time) in [
+            ("engine.ping_interval", engine.ping_interval),
+            ("engine.ping_timeout", engine.ping_timeout),
+            ("engine.upgrade_timeout", engine.upgrade_timeout),
+            ("limits.connect_timeout", limits.connect_timeout),
+            ("recovery.window", recovery.window),
+            ("recovery.refresh", recovery.refresh),
+            ("recovery.idempotency", recovery.idempotency),
+        ] {
+            self.that(time > Duration::ZERO, at, "must be more than 0s");
+        }
+        for (at, number) in [
+            ("engine.max_payload", engine.max_payload),
+            ("limits.max_namespaces", limits.max_namespaces),
+            ("limits.max_rooms", limits.max_rooms),
+            ("limits.outbound_queue", limits.outbound_queue),
+            ("limits.max_held", limits.max_held),
+            ("limits.max_pending_events", limits.max_pending_events),
+            ("internal.max_body", config.internal.max_body),
+            ("recovery.max_entries_per_room", recovery.max_entries_per_room),
+            ("recovery.max_bytes", recovery.max_bytes),
+            ("recovery.replay_max_messages", recovery.replay_max_messages),
+            ("recovery.replay_max_bytes", recovery.replay_max_bytes),
+            ("recovery.max_idempotency_keys", recovery.max_idempotency_keys),
+            ("fanout.mailbox", config.fanout.mailbox),
+        ] {
+            self.that(number > 0, at, "must be more than 0");
+        }
+        self.that(engine.max_payload <= MAX_PAYLOAD, "engine.max_payload", "must be at most 256MiB");
+    }
+
+    fn public(&mut self, public: &Public, demo: bool) {
+        let path = &public.path;
+        let slashes = path.starts_with('/') && path.ends_with('/');
+        self.that(slashes, "public.path", "must begin and end with `/`");
+        let plain = path.chars().all(|c| c.is_ascii_graphic() && !"?#%".contains(c)) && !path.contains("//");
+        self.that(plain, "public.path", "must be a plain path, without spaces, `//`, `?`, `#` or `%`");
+        self.that(!(demo && path == "/"), "public.path", "`/` is taken by the demo page");
+        let distinct: HashSet<_> = public.transports.iter().collect();
+        self.that(!distinct.is_empty(), "public.transports", "at least one transport is required");
+        let twice = distinct.len() < public.transports.len();
+        self.that(!twice, "public.transports", "a transport is named twice");
+        let missing = public.client_dir.as_ref().filter(|dir| !dir.is_dir());
+        if let Some(dir) = missing {
+            self.that(false, "public.client_dir", format!("no such directory: {}", dir.display()));
+        }
+    }
+
+    fn internal(&mut self, internal: &Internal, public: SocketAddr) {
+        let guarded = internal.listen.ip().is_loopback() || !internal.api_keys.is_empty();
+        let message = "beyond loopback at least one [[internal.api_keys]] is required (see `carillon token`)";
+        self.that(guarded, "internal.listen", message);
+        let same = internal.listen == public && public.port() != 0;
+        self.that(!same, "internal.listen", "is the address of `public.listen`");
+        let mut hashes = HashSet::new();
+        for (i, api_key) in internal.api_keys.iter().enumerate() {
+            let at = format!("internal.api_keys.{i}");
+            self.that(!api_key.name.trim().is_empty(), &format!("{at}.name"), "must not be empty");
+            let scopes: HashSet<_> = api_key.scopes.iter().collect();
+            self.that(!scopes.is_empty(), &format!("{at}.scopes"), "at least one scope is required");
+            let twice = scopes.len() < api_key.scopes.len();
+            self.that(!twice, &format!("{at}.scopes"), "a scope is named twice");
+            let fresh = hashes.insert(api_key.sha256);
+            self.that(fresh, &format!("{at}.sha256"), "the same key is configured twice");
+        }
+    }
+
+    fn drain(&mut self, drain: &Drain) {
+        let in_time = drain.ready_delay.checked_add(drain.spread).is_some_and(|sum| sum <= drain.deadline);
+        self.that(in_time, "drain.deadline", "must be at least `drain.ready_delay` + `drain.spread`");
+    }
+
+    fn log(&mut self, log: &Log) {
+        if let Err(error) = EnvFilter::builder().parse(&log.level) {
+            return self.that(false, "log.level", format!("not a filter: {error}"));
+        }
+        // A bare word that is no level is a target to the filter, so that a misspelt level would log nothing.
+        let levels = ["error", "warn", "info", "debug", "trace", "off"];
+        for word in log.level.split(',').map(|word| word.trim().to_ascii_lowercase()) {
+            let near = nearest(&word, levels).filter(|near| *near != word);
+            if let Some(near) = near {
+                self.that(false, "log.level", format!("`{word}` is not a level, did you mean `{near}`?"));
+            }
+        }
+        self.that(!log.level.trim().is_empty(), "log.level", "must not be empty; `off` logs nothing");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Whether this process should be given work.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Why this process is not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotReady {
+    /// Not everything is up yet.
+    Starting,
+    /// It is shutting down.
+    Draining,
+    /// The adapter accepts no publishes.
+    AdapterUnavailable,
+}
+
+impl NotReady {
+    /// As `/readyz` names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            NotReady::Starting => "starting",
+            NotReady::Draining => "draining",
+            NotReady::AdapterUnavailable => "adapter_unavailable",
+        }
+    }
+}
+
+/// The state behind `/readyz`; clones share it. Starts as
+/// [`NotReady::Starting`].
+#[derive(Clone, Default)]
+pub struct Health(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    started: AtomicBool,
+    draining: AtomicBool,
+    adapter: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl Health {
+    /// Asks `is_ready` about the adapter at each question, so that nobody has
+    /// to watch it. The first call counts; until then the adapter is taken to
+    /// be available.
+    pub fn ask_adapter(&self, is_ready: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.adapter.set(Box::new(is_ready));
+    }
+
+    /// Both listeners are bound and everything behind them runs.
+    pub fn started(&self) {
+        self.0.started.store(true, Ordering::Relaxed);
+    }
+
+    /// Shutting down; there is no way back.
+    pub fn draining(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.reasons().is_empty()
+    }
+
+    /// Why not; empty while ready.
+    pub fn reasons(&self) -> Vec<NotReady> {
+        let adapter_ready = self.0.adapter.get().is_none_or(|is_ready| is_ready());
+        [
+            (!self.0.started.load(Ordering::Relaxed), NotReady::Starting),
+            (self.0.draining.load(Ordering::Relaxed), NotReady::Draining),
+            (!adapter_ready, NotReady::AdapterUnavailable),
+        ]
+        .into_iter()
+        .filter_map(|(applies, reason)| applies.then_some(reason))
+        .collect()
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.reasons()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_follows_the_life_of_a_process() {
+        let health = Health::default();
+        assert_eq!(health.reasons(), [NotReady::Starting]);
+        health.started();
+        assert!(health.is_ready());
+        let available = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&available);
+        health.ask_adapter(move || asked.load(Ordering::Relaxed));
+        assert_eq!(health.reasons(), [NotReady::AdapterUnavailable]);
+        available.store(true, Ordering::Relaxed);
+        assert!(health.clone().is_ready());
+        health.draining();
+        assert_eq!(health.reasons(), [NotReady::Draining]);
+    }
+}

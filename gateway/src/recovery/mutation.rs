@@ -1,0 +1,56 @@
+//! Ways to break the core on purpose, so that tests show that they would
+//! notice.
+
+use std::cell::Cell;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mutation {
+    /// Live messages are sent while the cut is being made.
+    SkipHold,
+    /// The log is read up to a position from before the rooms were heard.
+    ReadBeforeConfirmation,
+    /// A room is read from the client's offset, though it was joined later.
+    DropSince,
+    /// A frame of the worker's own ends in the worker's position while the
+    /// socket is still behind it.
+    WorkerPositionWhileReplaying,
+    /// What was held is sent without regard to what was replayed.
+    ReleaseAll,
+    /// A hold buffer that overflowed is released as if it were whole.
+    ForgetOverflow,
+    /// `except` is judged by the rooms of now.
+    ExceptByPresentRooms,
+}
+
+impl Mutation {
+    pub(crate) const ALL: [Mutation; 7] = [
+        Mutation::SkipHold,
+        Mutation::ReadBeforeConfirmation,
+        Mutation::DropSince,
+        Mutation::WorkerPositionWhileReplaying,
+        Mutation::ReleaseAll,
+        Mutation::ForgetOverflow,
+        Mutation::ExceptByPresentRooms,
+    ];
+}
+
+thread_local! {
+    static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+}
+
+pub(crate) fn is(mutation: Mutation) -> bool {
+    ACTIVE.get() == Some(mutation)
+}
+
+/// Runs `test` with the core broken.
+pub(crate) fn with<T>(mutation: Option<Mutation>, test: impl FnOnce() -> T) -> T {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ACTIVE.set(None);
+        }
+    }
+    ACTIVE.set(mutation);
+    let _restore = Restore;
+    test()
+}

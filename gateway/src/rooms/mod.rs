@@ -1,0 +1,20 @@
+//! Membership and local fan-out.
+//!
+//! Each worker owns a [`Shard`]: its sockets' part of every room. The adapter
+//! hands a message to the [`Router`], once; the router puts it into the
+//! [`mailbox`] of each worker that has members of its rooms; the worker's shard
+//! offers it to each member's feed and queues it. So a message costs a worker
+//! one wake-up however many recipients it has, and no other worker any.
+//!
+//! Invariants: all mailboxes receive messages in the order of the adapter;
+//! a shard is touched by its own worker only; nothing here awaits.
+//!
+//! Limits: a mailbox is bounded in bytes. While one is full the router has no
+//! space, and whoever feeds it waits (`carillon_fanout_waits_total`).
+
+pub mod mailbox;
+mod router;
+mod shard;
+
+pub use router::{Command, CommandSender, Router, WorkerPort};
+pub use shard::{Recipient, Shard};

@@ -1,0 +1,165 @@
+//! From the adapter to the workers that a message concerns.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use hashbrown::HashMap;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::adapter::{Node, Operation, Report};
+use crate::message::{Message, NamespaceId, Position, Room, SocketId};
+
+use super::mailbox::{Delivery, Mailbox};
+
+/// How long a worker may take to carry an operation out.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a worker is asked to do besides delivering.
+#[derive(Debug)]
+pub enum Command {
+    Operate { operation: Operation, answer: oneshot::Sender<Report> },
+    Fence { namespace: NamespaceId, socket: SocketId, generation: u64 },
+}
+
+pub type CommandSender = mpsc::Sender<Command>;
+
+/// A worker, as the router reaches it.
+#[derive(Debug)]
+pub struct WorkerPort {
+    pub mailbox: Arc<Mailbox>,
+    pub commands: CommandSender,
+}
+
+/// Knows which workers have members of which rooms.
+#[derive(Debug)]
+pub struct Router {
+    workers: Vec<WorkerPort>,
+    /// By namespace: the workers of each room, as bits.
+    index: Vec<Mutex<Index>>,
+    space: Arc<Notify>,
+}
+
+type Index = HashMap<Room, u64, foldhash::fast::RandomState>;
+
+impl Router {
+    /// Most workers of one node: the index holds a bit for each.
+    pub const MAX_WORKERS: usize = 64;
+
+    /// `space` must be the one that the mailboxes were made with.
+    pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>) -> Self {
+        assert!(workers.len() <= Self::MAX_WORKERS, "at most {} workers", Self::MAX_WORKERS);
+        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space }
+    }
+
+    /// This worker has its first members in these rooms.
+    pub fn add(&self, worker: usize, namespace: NamespaceId, rooms: &[Room]) {
+        if rooms.is_empty() {
+            return;
+        }
+        let mut index = self.index(namespace);
+        for room in rooms {
+            *index.entry_ref(room).or_default() |= 1 << worker;
+        }
+    }
+
+    /// This worker has no members left in these rooms; answers those that no
+    /// worker has members in.
+    pub fn remove(&self, worker: usize, namespace: NamespaceId, rooms: Vec<Room>) -> Vec<Room> {
+        if rooms.is_empty() {
+            return rooms;
+        }
+        let mut index = self.index(namespace);
+        let mut empty = rooms;
+        empty.retain(|room| {
+            let Some(workers) = index.get_mut(room) else { return false };
+            *workers &= !(1 << worker);
+            let none = *workers == 0;
+            if none {
+                index.remove(room);
+            }
+            none
+        });
+        empty
+    }
+
+    fn index(&self, namespace: NamespaceId) -> MutexGuard<'_, Index> {
+        self.index[usize::from(namespace.0)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The workers with members in any of these rooms.
+    fn concerned(&self, namespace: NamespaceId, rooms: &[Room]) -> u64 {
+        let index = self.index(namespace);
+        rooms.iter().filter_map(|room| index.get(room)).fold(0, |all, workers| all | workers)
+    }
+
+    fn each(&self, workers: u64) -> impl Iterator<Item = &WorkerPort> {
+        self.workers.iter().enumerate().filter(move |(n, _)| workers & (1 << n) != 0).map(|(_, worker)| worker)
+    }
+}
+
+#[async_trait]
+impl Node for Router {
+    fn deliver(&self, message: Arc<Message>) {
+        let workers = self.concerned(message.namespace, &message.rooms);
+        for worker in self.each(workers) {
+            worker.mailbox.put(Delivery::Message(Arc::clone(&message)));
+        }
+    }
+
+    fn tick(&self, position: Position) {
+        for worker in &self.workers {
+            worker.mailbox.put(Delivery::Tick(position));
+        }
+    }
+
+    fn has_space(&self) -> bool {
+        self.workers.iter().all(|worker| !worker.mailbox.is_full())
+    }
+
+    async fn space(&self) {
+        let space = self.space.notified();
+        if !self.has_space() {
+            space.await;
+        }
+    }
+
+    fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64) {
+        let workers = self.concerned(namespace, &[Room::Socket(socket)]);
+        for worker in self.each(workers) {
+            let command = Command::Fence { namespace, socket, generation };
+            if worker.commands.try_send(command).is_err() {
+                // the older connection's next write to its session fails instead
+                tracing::warn!(%socket, "a worker's command queue is full: an older connection stays until its next refresh");
+            }
+        }
+    }
+
+    async fn operate(&self, operation: Operation) -> Report {
+        let workers = self.concerned(operation.namespace.id, &operation.rooms);
+        let answers = self.each(workers).map(|worker| {
+            let (answer, report) = oneshot::channel();
+            let command = Command::Operate { operation: operation.clone(), answer };
+            async move {
+                let asked = async {
+                    worker.commands.send(command).await.ok()?;
+                    report.await.ok()
+                };
+                tokio::time::timeout(OPERATION_TIMEOUT, asked).await.ok().flatten()
+            }
+        });
+        let mut total = Report::default();
+        for report in join_all(answers).await {
+            match report {
+                Some(report) => {
+                    total.count += report.count;
+                    total.sockets.extend(report.sockets);
+                    total.partial |= report.partial;
+                }
+                None => total.partial = true,
+            }
+        }
+        total
+    }
+}

@@ -1,0 +1,268 @@
+//! The cut: connect, join, recover and catch up are one act.
+//!
+//! 1. The socket is entered into its rooms, pending: what comes by way of them
+//!    is held ([`Cut::hear`]).
+//! 2. The adapter confirms that this node hears the rooms.
+//! 3. Only then a position H is fixed, by the write of the session where there
+//!    is one.
+//! 4. What the client missed before H is read from the log and sent.
+//! 5. What was held after H follows, and the socket is live ([`Cut::release`]).
+//!
+//! When more was held than may be, the log is read again from where the hold
+//! began, up to a new H.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::adapter::{
+    Adapter, Membership, NewSession, ReadError, ReadLimit, RoomChange, SessionKey, TakenOver, Unavailable, WriteError,
+};
+use crate::message::{Message, NamespaceRef, Offset, Position, Room};
+use crate::recovery::{Released, merge, mutated, ranges};
+use crate::rooms::{Recipient, Router, Shard};
+
+/// A recipient that can be waited for.
+pub(crate) trait Paced: Recipient {
+    /// Resolves when it takes more.
+    async fn ready(&self) -> Result<(), Gone>;
+}
+
+/// The connection has ended meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// Why a cut could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CutError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The client shows an offset beyond the log.
+    #[error("the offset is ahead of the log")]
+    Ahead,
+    #[error("the connection has ended")]
+    Gone,
+}
+
+impl From<Unavailable> for CutError {
+    fn from(unavailable: Unavailable) -> Self {
+        CutError::Read(unavailable.into())
+    }
+}
+
+impl From<Gone> for CutError {
+    fn from(Gone: Gone) -> Self {
+        CutError::Gone
+    }
+}
+
+/// What a recovered client has to be sent.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    pub(crate) messages: Vec<Arc<Message>>,
+    /// The cut: the messages are complete up to here.
+    pub(crate) through: Position,
+}
+
+/// Where a cut takes place.
+pub(crate) struct Cut<'a, R> {
+    pub(crate) shard: &'a RefCell<Shard<R>>,
+    pub(crate) router: &'a Router,
+    /// Index of the worker that owns the shard.
+    pub(crate) worker: usize,
+    pub(crate) adapter: &'a dyn Adapter,
+    pub(crate) namespace: &'a NamespaceRef,
+    pub(crate) limit: ReadLimit,
+}
+
+impl<R: Paced> Cut<'_, R> {
+    /// A new socket. Its rooms count from the position answered; `None` in a
+    /// namespace without recovery.
+    pub(crate) async fn open(
+        &self,
+        recipient: &R,
+        rooms: &[Room],
+        session: Option<NewSession>,
+    ) -> Result<Option<Offset>, CutError> {
+        let early = self.early_head().await?;
+        self.hear(recipient, rooms).await?;
+        let start = match session {
+            Some(session) => Some(self.adapter.open_session(session).await?),
+            None => None,
+        };
+        let from = early.or(start).map_or(Position::ZERO, |start| start.position);
+        self.settle(recipient, rooms, from);
+        recipient.feed().borrow_mut().replayed_all(from);
+        Ok(start)
+    }
+
+    /// A socket that comes back; `from`: the client has everything up to here.
+    /// `memberships` includes the implicit ones and past stays.
+    pub(crate) async fn recover(
+        &self,
+        recipient: &R,
+        memberships: &[Membership],
+        from: Position,
+    ) -> Result<Missed, CutError> {
+        let rooms: Vec<Room> =
+            memberships.iter().filter(|stay| stay.until.is_none()).map(|stay| stay.room.clone()).collect();
+        let early = self.early_head().await?;
+        self.hear(recipient, &rooms).await?;
+        let through = match early {
+            Some(early) => early.position,
+            None => self.adapter.head().await?.position,
+        };
+        if from > through {
+            return Err(CutError::Ahead);
+        }
+        let messages = self.missed(memberships, from, through).await?;
+        self.settle(recipient, &rooms, through);
+        Ok(Missed { messages, through })
+    }
+
+    /// Sends what was missed, as the recipient takes it.
+    pub(crate) async fn replay(&self, recipient: &R, missed: Missed) -> Result<(), CutError> {
+        for message in &missed.messages {
+            recipient.ready().await?;
+            let Some(id) = message.position() else { continue };
+            recipient.send(message, id);
+            recipient.feed().borrow_mut().replayed(id);
+        }
+        recipient.feed().borrow_mut().replayed_all(missed.through);
+        Ok(())
+    }
+
+    /// Sends what was held; the recipient is live when this returns.
+    pub(crate) async fn release(&self, recipient: &R) -> Result<(), CutError> {
+        loop {
+            let released = recipient.feed().borrow_mut().release();
+            match released {
+                Released::Live(messages) => {
+                    for message in messages {
+                        recipient.send(&message, message.position().unwrap_or_default());
+                    }
+                    return Ok(());
+                }
+                Released::Overflowed { from } => {
+                    let through = self.adapter.head().await?.position;
+                    let memberships = present(recipient);
+                    let messages = self.missed(&memberships, from, through).await?;
+                    let rooms: Vec<Room> = memberships.into_iter().map(|stay| stay.room).collect();
+                    self.settle(recipient, &rooms, through);
+                    self.replay(recipient, Missed { messages, through }).await?;
+                }
+            }
+        }
+    }
+
+    /// A live socket enters rooms; live in them when this returns. On an error
+    /// it is in none of them.
+    pub(crate) async fn join(&self, recipient: &R, key: Option<SessionKey>, rooms: Vec<Room>) -> Result<(), CutError> {
+        let rooms: Vec<Room> =
+            rooms.into_iter().filter(|room| recipient.feed().borrow().stay(room).is_none()).collect();
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let entered = self.enter(recipient, key, &rooms).await;
+        if entered.is_err() {
+            self.forget(recipient, &rooms);
+        }
+        self.release(recipient).await?;
+        entered
+    }
+
+    async fn enter(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
+        let early = self.early_head().await?;
+        self.hear(recipient, rooms).await?;
+        let since = match key {
+            Some(key) => {
+                let change = RoomChange { join: rooms.to_vec(), leave: Vec::new() };
+                self.adapter.change_rooms(key, change).await?.position
+            }
+            None => Position::ZERO,
+        };
+        self.settle(recipient, rooms, early.map_or(since, |early| early.position));
+        Ok(())
+    }
+
+    /// A live socket leaves rooms.
+    pub(crate) async fn leave(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
+        let rooms: Vec<Room> =
+            rooms.iter().filter(|room| recipient.feed().borrow().stay(room).is_some()).cloned().collect();
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let until = recipient.feed().borrow().position(self.shard.borrow().position());
+        self.forget(recipient, &rooms);
+        if let Some(key) = key {
+            let leave = rooms.into_iter().map(|room| (room, until)).collect();
+            self.adapter.change_rooms(key, RoomChange { join: Vec::new(), leave }).await?;
+        }
+        Ok(())
+    }
+
+    /// Enters rooms pending, and waits until they are heard.
+    async fn hear(&self, recipient: &R, rooms: &[Room]) -> Result<(), Unavailable> {
+        let first = self.shard.borrow_mut().enter(self.namespace.id, recipient, rooms, Position::NEVER);
+        self.router.add(self.worker, self.namespace.id, &first);
+        self.adapter.subscribe(self.namespace, rooms).await
+    }
+
+    fn settle(&self, recipient: &R, rooms: &[Room], since: Position) {
+        self.shard.borrow_mut().settle(self.namespace.id, recipient, rooms, since);
+    }
+
+    /// Takes the recipient out of rooms, at this worker only.
+    pub(crate) fn forget(&self, recipient: &R, rooms: &[Room]) {
+        let last = self.shard.borrow_mut().leave(self.namespace.id, recipient, rooms);
+        let unheard = self.router.remove(self.worker, self.namespace.id, last);
+        if !unheard.is_empty() {
+            self.adapter.unsubscribe(self.namespace, &unheard);
+        }
+    }
+
+    /// Takes the recipient out of all rooms, at this worker only.
+    pub(crate) fn forget_all(&self, recipient: &R) {
+        let rooms: Vec<Room> = recipient.feed().borrow().stays().iter().map(|stay| stay.room.clone()).collect();
+        self.forget(recipient, &rooms);
+    }
+
+    async fn missed(
+        &self,
+        memberships: &[Membership],
+        from: Position,
+        through: Position,
+    ) -> Result<Vec<Arc<Message>>, CutError> {
+        let ranges = ranges(memberships, from, through);
+        let logs = self.adapter.read(self.namespace.id, &ranges, self.limit).await?;
+        Ok(merge(logs, memberships))
+    }
+
+    /// The mistake of fixing the cut before the rooms are heard.
+    async fn early_head(&self) -> Result<Option<Offset>, Unavailable> {
+        if mutated!(ReadBeforeConfirmation) { self.adapter.head().await.map(Some) } else { Ok(None) }
+    }
+}
+
+fn present<R: Recipient>(recipient: &R) -> Vec<Membership> {
+    let feed = recipient.feed().borrow();
+    let stay = |stay: &crate::recovery::Stay| Membership { room: stay.room.clone(), since: stay.since, until: None };
+    feed.stays().iter().map(stay).collect()
+}
+
+/// The stays of a session that was taken over, with the implicit ones.
+pub(crate) fn memberships(taken: &TakenOver) -> Vec<Membership> {
+    let implicit = [Room::All, Room::Socket(taken.socket)];
+    let since = taken.start.position;
+    let implicit = implicit.into_iter().map(|room| Membership { room, since, until: None });
+    implicit.chain(taken.memberships.iter().cloned()).collect()
+}
+
+/// Up to where the client has everything: the latest of what is known, of the
+/// present epoch.
+pub(crate) fn resume_from(taken: &TakenOver, offset: Option<Offset>) -> Position {
+    let offset = offset.filter(|offset| offset.epoch == taken.start.epoch);
+    let known = taken.start.position.max(taken.confirmed.position);
+    offset.map_or(known, |offset| known.max(offset.position))
+}

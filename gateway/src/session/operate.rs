@@ -1,0 +1,108 @@
+//! What the backend wants done with sockets of this worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use crate::adapter::{Action, Operation, Report, SocketInfo};
+use crate::message::Room;
+use crate::rooms::Recipient;
+
+use super::close::Close;
+use super::connection::Input;
+use super::dispatch;
+use super::socket::Socket;
+use super::task::Job;
+use super::worker::Worker;
+
+/// An action that waits its turn among a client's packets.
+pub(super) struct Order {
+    socket: Rc<Socket>,
+    action: Action,
+    /// The answer leaves when the last order of the operation is done.
+    _pending: Rc<Pending>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order").field("socket", &self.socket.id).field("action", &self.action).finish()
+    }
+}
+
+struct Pending {
+    report: RefCell<Report>,
+    answer: RefCell<Option<oneshot::Sender<Report>>>,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            // who asked may have gone
+            let _ = answer.send(self.report.take());
+        }
+    }
+}
+
+/// Starts an operation on the sockets that it concerns; the answer comes when
+/// it is done on each.
+pub(super) fn operate(worker: &Rc<Worker>, operation: Operation, answer: oneshot::Sender<Report>) {
+    let sockets = worker.members(operation.namespace.id, &operation.rooms);
+    let mut report = Report { count: sockets.len(), ..Report::default() };
+    match operation.action {
+        Action::Count => {}
+        Action::List => report.sockets = sockets.iter().map(info).collect(),
+        Action::Join(_) | Action::Leave(_) | Action::Disconnect { .. } => {
+            let pending = Rc::new(Pending { report: RefCell::new(report), answer: RefCell::new(Some(answer)) });
+            for socket in sockets {
+                let connection = Rc::clone(&socket.connection);
+                let action = operation.action.clone();
+                connection.push(Input::Order(Order { socket, action, _pending: Rc::clone(&pending) }));
+            }
+            return;
+        }
+    }
+    let _ = answer.send(report);
+}
+
+fn info(socket: &Rc<Socket>) -> SocketInfo {
+    let feed = socket.feed().borrow();
+    let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit());
+    SocketInfo { id: socket.id, rooms: rooms.cloned().collect() }
+}
+
+/// Carries an order out in its turn.
+pub(super) fn carry_out(order: Order) -> Job {
+    Box::pin(async move {
+        let Order { socket, action, _pending } = order;
+        let present = socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, &socket));
+        if !present {
+            return;
+        }
+        let cut = socket.connection.worker.cut(socket.namespace());
+        match action {
+            Action::Join(rooms) => {
+                let rooms = within_limit(&socket, rooms);
+                let joined = cut.join(&socket, socket.session, rooms).await;
+                dispatch::check(&socket, joined);
+            }
+            Action::Leave(rooms) => {
+                let left = cut.leave(&socket, socket.session, &rooms).await;
+                dispatch::check(&socket, left);
+            }
+            Action::Disconnect { close } => {
+                dispatch::leave_namespace(&socket, true).await;
+                if close {
+                    socket.connection.close(Close::Backend);
+                }
+            }
+            Action::List | Action::Count => {}
+        }
+    })
+}
+
+/// As many of the rooms as the socket may still enter.
+fn within_limit(socket: &Socket, mut rooms: Vec<Room>) -> Vec<Room> {
+    rooms.truncate(dispatch::rooms_left(socket));
+    rooms
+}

@@ -1,0 +1,121 @@
+//! HTTP long-polling: a connection's requests.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::protocol::{engine, payload};
+
+use super::close::Close;
+use super::connection::{Connection, Input};
+use super::link::{Link, PollLink};
+
+/// Bytes of packets in one answer, unless a single packet is larger.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The body that answers a GET.
+pub type PollAnswer = Bytes;
+
+/// Why a polling request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PollError {
+    #[error("the connection uses another transport")]
+    WrongTransport,
+    /// The connection is closed for it.
+    #[error("two requests at a time, or one that was sent twice")]
+    Overlap,
+    /// The connection is closed for it.
+    #[error("malformed payload")]
+    BadPayload,
+    #[error("the connection has ended")]
+    Closed,
+}
+
+impl Connection {
+    /// A GET: waits for packets. `repeat` is the client's `t`, new with each
+    /// request. Dropped before it is answered, it closes the connection: the
+    /// client, or somebody on the way, has given up.
+    ///
+    /// # Errors
+    /// See [`PollError`].
+    pub async fn poll(self: Rc<Self>, repeat: Option<&str>) -> Result<PollAnswer, PollError> {
+        let answer = {
+            let mut link = self.link.borrow_mut();
+            let Link::Polling(link) = &mut *link else { return Err(PollError::WrongTransport) };
+            let repeated = repeat.is_some() && link.last.as_deref() == repeat;
+            link.last = repeat.map(Box::from);
+            if repeated || link.waiting.is_some() {
+                self.close(Close::BadProtocol);
+                return Err(PollError::Overlap);
+            }
+            if link.upgrading {
+                return Ok(Bytes::from_static(engine::NOOP));
+            }
+            let (sender, answer) = oneshot::channel();
+            link.waiting = Some(sender);
+            self.answer_poll(link);
+            answer
+        };
+        let guard = Abandoned { connection: &self };
+        let answer = answer.await;
+        std::mem::forget(guard);
+        if let Ok(answer) = &answer
+            && self.has_pace()
+            && !answer.is_empty()
+        {
+            self.wake();
+        }
+        answer.map_err(|_| PollError::Closed)
+    }
+
+    /// A POST: takes the packets of its body.
+    ///
+    /// # Errors
+    /// See [`PollError`].
+    pub async fn post(self: Rc<Self>, body: Bytes) -> Result<(), PollError> {
+        let taken = match &*self.link.borrow() {
+            Link::Polling(link) => Rc::clone(&link.taken),
+            Link::WebSocket(_) | Link::Closed => return Err(PollError::WrongTransport),
+        };
+        while self.is_congested() && self.closing().is_none() {
+            taken.notified().await;
+        }
+        if self.closing().is_some() {
+            return Err(PollError::Closed);
+        }
+        for (n, packet) in payload::split(&body).enumerate() {
+            let inbound = (n < payload::MAX_PACKETS).then(|| engine::decode(self.version, packet));
+            let Some(Ok(inbound)) = inbound else {
+                self.push(Input::End(Close::BadProtocol));
+                return Err(PollError::BadPayload);
+            };
+            self.on_inbound(inbound);
+        }
+        Ok(())
+    }
+
+    /// Answers the GET that waits with what is queued, if both are there.
+    pub(super) fn answer_poll(&self, link: &mut PollLink) {
+        let mut outbound = self.outbound.borrow_mut();
+        if outbound.is_empty() {
+            return;
+        }
+        if let Some(waiting) = link.waiting.take() {
+            let answer = payload::join(outbound.take(MAX_ANSWER));
+            // who waited may have gone: then its guard has closed the connection
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+/// Closes the connection when a GET is given up before it was answered.
+struct Abandoned<'a> {
+    connection: &'a Rc<Connection>,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        self.connection.close(Close::Client);
+    }
+}

@@ -1,0 +1,136 @@
+//! One namespace of one client.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::adapter::{Refresh, SessionKey};
+use crate::message::{AckTicket, Content, Message, NamespaceId, NamespaceRef, Position, SocketId};
+use crate::recovery::Feed;
+use crate::rooms::Recipient;
+
+use super::connection::Connection;
+use super::cut::{Gone, Paced};
+
+/// What the rooms know of a client.
+pub struct Socket {
+    pub id: SocketId,
+    namespace: NamespaceId,
+    pub(super) connection: Rc<Connection>,
+    /// Where the namespace has recovery.
+    pub(super) session: Option<SessionKey>,
+    feed: RefCell<Feed>,
+    /// Where it stood when the last ping was queued, and when the last pong
+    /// came: the client has everything up to there.
+    pinged: Cell<Position>,
+    confirmed: Cell<Position>,
+    /// The payload of CONNECT, where a rule needs it.
+    pub(super) auth: Option<Box<Value>>,
+    /// Events that it has not acknowledged.
+    acks: RefCell<Vec<AckTicket>>,
+}
+
+impl Socket {
+    pub(super) fn new(
+        id: SocketId,
+        namespace: NamespaceId,
+        connection: Rc<Connection>,
+        session: Option<SessionKey>,
+        from: Position,
+        auth: Option<Box<Value>>,
+    ) -> Rc<Self> {
+        Rc::new(Socket {
+            id,
+            namespace,
+            connection,
+            session,
+            feed: RefCell::new(Feed::opening(from)),
+            pinged: Cell::new(Position::ZERO),
+            confirmed: Cell::new(from),
+            auth,
+            acks: RefCell::default(),
+        })
+    }
+
+    pub(super) fn namespace(&self) -> &NamespaceRef {
+        &self.connection.worker.shared.namespaces[usize::from(self.namespace.0)].namespace
+    }
+
+    /// A ping is queued; `worker` is the position that its worker has taken.
+    pub(super) fn on_ping(&self, worker: Position) {
+        self.pinged.set(self.feed.borrow().position(worker));
+    }
+
+    pub(super) fn on_pong(&self) {
+        self.confirmed.set(self.confirmed.get().max(self.pinged.get()));
+    }
+
+    /// What keeps its session alive.
+    pub(super) fn refresh(&self) -> Option<Refresh> {
+        self.session.map(|key| Refresh { key, confirmed: self.confirmed.get() })
+    }
+
+    /// The ticket of the event that the client acknowledges, if it was asked.
+    pub(super) fn take_ack(&self, id: u64) -> Option<AckTicket> {
+        let mut acks = self.acks.borrow_mut();
+        let index = acks.iter().position(|ticket| ticket.id() == id)?;
+        let ticket = acks.swap_remove(index);
+        if acks.is_empty() {
+            *acks = Vec::new();
+        }
+        Some(ticket)
+    }
+
+    fn expect_ack(&self, ticket: &AckTicket) {
+        let mut acks = self.acks.borrow_mut();
+        acks.retain(|ticket| !ticket.is_closed());
+        acks.push(ticket.for_recipient());
+    }
+}
+
+impl Recipient for Rc<Socket> {
+    fn feed(&self) -> &RefCell<Feed> {
+        &self.feed
+    }
+
+    fn send(&self, message: &Arc<Message>, position: Position) {
+        let connection = &self.connection;
+        let format = connection.format.get();
+        let packet = match &message.content {
+            Content::Logged { frames, .. } => frames.get(format),
+            Content::Unlogged { volatile: true, .. } | Content::Positionless { .. } if connection.is_blocked() => {
+                return;
+            }
+            Content::Unlogged { frames, ack, .. } => {
+                if let Some(ticket) = ack {
+                    self.expect_ack(ticket);
+                }
+                frames.get(format)
+            }
+            Content::Positionless { namespace, body } => {
+                connection.worker.encode_local(message, namespace, body, position).get(format)
+            }
+        };
+        connection.enqueue(packet);
+    }
+
+    fn key(&self) -> usize {
+        Rc::as_ptr(self).addr()
+    }
+}
+
+impl Paced for Rc<Socket> {
+    async fn ready(&self) -> Result<(), Gone> {
+        let connection = &self.connection;
+        std::future::poll_fn(|_| {
+            // the connection's own task polls this, and is woken by a flush
+            let wait = connection.closing().is_none() && !connection.has_pace();
+            connection.set_paced(wait);
+            if wait { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        })
+        .await;
+        if connection.closing().is_some() { Err(Gone) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,62 @@
+//! HTTP answers.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use super::admission::Refusal;
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// A polling payload.
+pub(super) fn payload(body: Bytes) -> Answer {
+    let mut answer = answer(StatusCode::OK, "text/plain; charset=UTF-8", body);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The payload of a POST was taken.
+pub(super) fn taken() -> Answer {
+    answer(StatusCode::OK, "text/html", Bytes::from_static(b"ok"))
+}
+
+pub(super) fn not_found() -> Answer {
+    answer(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", Bytes::from_static(b"not found"))
+}
+
+pub(super) fn too_large() -> Answer {
+    answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=UTF-8", Bytes::from_static(b"payload too large"))
+}
+
+/// A refusal with the reference server's codes; those after 5 are our own.
+pub(super) fn refusal(refusal: Refusal) -> Answer {
+    let (status, body): (_, &'static str) = match refusal {
+        Refusal::UnknownTransport => (StatusCode::BAD_REQUEST, r#"{"code":0,"message":"Transport unknown"}"#),
+        Refusal::UnknownSession => (StatusCode::BAD_REQUEST, r#"{"code":1,"message":"Session ID unknown"}"#),
+        Refusal::BadMethod => (StatusCode::BAD_REQUEST, r#"{"code":2,"message":"Bad handshake method"}"#),
+        Refusal::BadRequest => (StatusCode::BAD_REQUEST, r#"{"code":3,"message":"Bad request"}"#),
+        Refusal::Forbidden => (StatusCode::FORBIDDEN, r#"{"code":4,"message":"Forbidden"}"#),
+        Refusal::UnsupportedVersion => {
+            (StatusCode::BAD_REQUEST, r#"{"code":5,"message":"Unsupported protocol version"}"#)
+        }
+        Refusal::TooManyConnections => {
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":6,"message":"Too many connections"}"#)
+        }
+        Refusal::TooManyHandshakes => {
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":7,"message":"Too many handshakes"}"#)
+        }
+    };
+    let mut answer = answer(status, "application/json", Bytes::from_static(body.as_bytes()));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
+}

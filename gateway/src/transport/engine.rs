@@ -1,0 +1,123 @@
+//! Engine.IO over HTTP: handshakes, polling requests, and the way to a
+//! WebSocket.
+//!
+//! Source: the Engine.IO protocol, revision 4; refusals as the reference
+//! server makes them.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::config::Transport;
+use crate::message::Token;
+use crate::protocol::engine::{TransportKind, Version};
+use crate::session::Opening;
+
+use super::admission::{Refusal, client_ip};
+use super::answer::{self, Answer};
+use super::http::{Served, is_allowed};
+use super::owner::{self, Call};
+use super::request::Parameters;
+use super::websocket;
+
+/// Answers a request to the protocol's path.
+pub(super) async fn serve(served: Rc<Served>, request: Request<Incoming>) -> Answer {
+    if request.method() == Method::OPTIONS {
+        return preflight(request.headers());
+    }
+    match handle(&served, request).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            served.transports.admission.refused(refusal);
+            answer::refusal(refusal)
+        }
+    }
+}
+
+async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let transports = &served.transports;
+    let parameters = Parameters::parse(request.uri().query().unwrap_or_default());
+    let transport = parameters.transport.filter(|kind| match kind {
+        TransportKind::Polling => transports.allows(Transport::Polling),
+        TransportKind::WebSocket => transports.allows(Transport::Websocket),
+    });
+    let transport = transport.ok_or(Refusal::UnknownTransport)?;
+    if request.headers().get(header::ORIGIN).is_some_and(|origin| !is_allowed(transports, origin)) {
+        return Err(Refusal::Forbidden);
+    }
+    let sid = parameters.sid.as_deref().map(|sid| Token::parse(sid).ok_or(Refusal::UnknownSession)).transpose()?;
+    match (transport, sid) {
+        (TransportKind::WebSocket, sid) => match sid {
+            Some(sid) => {
+                if !transports.public.upgrades {
+                    return Err(Refusal::BadRequest);
+                }
+                owner::call(&served.worker, transports, sid, Call::MayUpgrade).await?;
+                websocket::upgrade(served, request, sid)
+            }
+            None => {
+                let accept = websocket::accept(&request)?;
+                let opening = admit(served, &request, parameters.version)?;
+                Ok(websocket::open(served, request, accept, opening))
+            }
+        },
+        (TransportKind::Polling, Some(sid)) => poll(served, request, parameters.t, sid).await,
+        (TransportKind::Polling, None) => {
+            let opening = admit(served, &request, parameters.version)?;
+            let connection = served.worker.open_polling(opening);
+            let open = connection.poll(None).await.map_err(|_| Refusal::UnknownSession)?;
+            Ok(answer::payload(open))
+        }
+    }
+}
+
+/// A new session, if the limits allow it.
+fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Version>) -> Result<Opening, Refusal> {
+    if request.method() != Method::GET {
+        return Err(Refusal::BadMethod);
+    }
+    let version = version.ok_or(Refusal::UnsupportedVersion)?;
+    let slot = served.transports.admission.admit()?;
+    let client = client_ip(served.peer, request.headers(), &served.transports.public.trusted_proxies);
+    tracing::debug!(%client, ?version, "handshake");
+    Ok(Opening { version, query: request.uri().query().unwrap_or_default().into(), slots: (slot, None) })
+}
+
+async fn poll(
+    served: &Rc<Served>,
+    request: Request<Incoming>,
+    t: Option<String>,
+    sid: Token,
+) -> Result<Answer, Refusal> {
+    let call = |call| owner::call(&served.worker, &served.transports, sid, call);
+    match *request.method() {
+        Method::GET => Ok(answer::payload(call(Call::Poll(t)).await?)),
+        Method::POST => {
+            let body = Limited::new(request.into_body(), served.transports.max_payload).collect().await;
+            match body {
+                Ok(body) => {
+                    call(Call::Post(body.to_bytes())).await?;
+                    Ok(answer::taken())
+                }
+                Err(error) if error.is::<LengthLimitError>() => Ok(answer::too_large()),
+                Err(_) => Err(Refusal::BadRequest),
+            }
+        }
+        _ => Err(Refusal::BadRequest),
+    }
+}
+
+/// What a browser asks before it sends a request to another origin.
+fn preflight(headers: &HeaderMap) -> Answer {
+    let mut answer = answer::answer(StatusCode::NO_CONTENT, "text/plain", Bytes::new());
+    let allowed = answer.headers_mut();
+    allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    allowed.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    answer
+}

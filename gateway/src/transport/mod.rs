@@ -1,0 +1,67 @@
+//! From the network to the session: listening, HTTP, and the handshakes of
+//! Engine.IO.
+//!
+//! [`Listener`] accepts streams on the public address and gives each to the
+//! worker with the fewest; that worker reads HTTP from it ([`http`], on hyper)
+//! until it becomes a WebSocket, which the session takes over, or ends. A
+//! polling request may come in at another worker than its session's: the
+//! session id names the worker, and the request is carried out there
+//! ([`owner`]).
+//!
+//! Limits ([`admission`]): connections, handshakes per second, origins, bytes
+//! of a request. Over a limit the handshake is refused by HTTP, which stock
+//! clients try again after.
+//!
+//! Absent on purpose: permessage-deflate is never negotiated, and WebTransport
+//! is not offered.
+
+mod admission;
+mod answer;
+mod client_files;
+mod demo;
+mod engine;
+mod http;
+mod listener;
+mod owner;
+mod request;
+mod websocket;
+
+use std::sync::Arc;
+
+use crate::config::{AllowedOrigin, Public, Transport};
+use crate::session::{Counter, IntakeSender};
+
+pub use admission::{Admission, AdmissionMetrics};
+pub use client_files::ClientFiles;
+pub use listener::{Accepting, Listener};
+
+/// A worker, as the transport reaches it.
+#[derive(Debug, Clone)]
+pub struct WorkerIntake {
+    pub intake: IntakeSender,
+    /// Streams that it owns.
+    pub streams: Counter,
+}
+
+/// What serving a request needs; the same for all workers.
+pub struct Transports {
+    pub public: Public,
+    /// Bytes of a POST.
+    pub max_payload: usize,
+    pub demo: bool,
+    pub client_files: ClientFiles,
+    pub admission: Admission,
+    pub workers: Vec<WorkerIntake>,
+}
+
+impl Transports {
+    fn allows(&self, transport: Transport) -> bool {
+        self.public.allows(transport)
+    }
+
+    fn any_origin(&self) -> bool {
+        self.public.allowed_origins.contains(&AllowedOrigin::Any)
+    }
+}
+
+type Shared = Arc<Transports>;

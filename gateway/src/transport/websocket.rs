@@ -1,0 +1,103 @@
+//! From an HTTP request to a WebSocket (RFC 6455, section 4.2).
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use tokio::net::TcpStream;
+
+use crate::message::Token;
+use crate::session::Opening;
+
+use super::admission::Refusal;
+use super::answer::Answer;
+use super::http::Served;
+use super::owner;
+
+/// The value of `Sec-WebSocket-Accept`.
+pub(super) fn accept(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let headers = request.headers();
+    let is = |name, expected| token_of(headers, name, expected);
+    if !is(header::UPGRADE, "websocket")
+        || !is(header::CONNECTION, "upgrade")
+        || !is(header::SEC_WEBSOCKET_VERSION, "13")
+    {
+        return Err(Refusal::BadRequest);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Refusal::BadRequest)?;
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    HeaderValue::from_str(&STANDARD.encode(digest)).map_err(|_| Refusal::BadRequest)
+}
+
+/// Whether a header lists this token.
+fn token_of(headers: &HeaderMap, name: header::HeaderName, expected: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case(expected))
+}
+
+/// Answers 101; the stream becomes a new session.
+pub(super) fn open(
+    served: &Rc<Served>,
+    request: Request<Incoming>,
+    accept: HeaderValue,
+    mut opening: Opening,
+) -> Answer {
+    let served = Rc::clone(served);
+    let tasks = served.worker.tasks.clone();
+    tasks.spawn_local(async move {
+        let Some((stream, input)) = stream_of(request).await else { return };
+        opening.slots.1 = served.slot.take();
+        served.worker.open_websocket(opening, stream, input);
+    });
+    switching(accept)
+}
+
+/// Answers 101; the stream takes polling's place in its session.
+pub(super) fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Token) -> Result<Answer, Refusal> {
+    let accept = accept(&request)?;
+    let served = Rc::clone(served);
+    let tasks = served.worker.tasks.clone();
+    tasks.spawn_local(async move {
+        let Some((stream, input)) = stream_of(request).await else { return };
+        // the stream may change its worker, so it leaves this one's reactor
+        let Ok(stream) = stream.into_std() else { return };
+        let slot = served.slot.take();
+        let run = move |connection: Rc<crate::session::Connection>| async move {
+            let _slot = slot;
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                connection.upgrade(stream, input).await;
+            }
+        };
+        owner::on_owner(&served.worker, &served.transports, sid, run).await;
+    });
+    Ok(switching(accept))
+}
+
+/// The stream behind the request, and what came after it.
+async fn stream_of(request: Request<Incoming>) -> Option<(TcpStream, BytesMut)> {
+    let upgraded = hyper::upgrade::on(request).await.ok()?;
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    // copied, so that hyper's buffer is not kept for a few bytes
+    Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+}
+
+fn switching(accept: HeaderValue) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    answer
+}
