@@ -14,7 +14,7 @@ const ms = (text, otherwise) => {
 };
 const namespaces = config.namespaces ?? [{ name: "/", recovery: true, events: [] }];
 const recovery = namespaces.some((n) => n.recovery !== false);
-const packed = namespaces.some((n) => n.parser === "msgpack");
+const packed = config.referenceParser === "msgpack";
 
 const http = createServer((_, response) => response.writeHead(404).end());
 const io = new Server(http, {

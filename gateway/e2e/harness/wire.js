@@ -122,8 +122,9 @@ export class Socket {
     for (const packet of packets) this.ws.send(packet);
   }
 
+  /** It has ended, or the handshake was refused. */
   closed(what = "the server to close the WebSocket") {
-    return within(this.ended, what);
+    return within(Promise.race([this.ended, this.refused]), what);
   }
 
   end() {

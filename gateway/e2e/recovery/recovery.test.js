@@ -457,7 +457,7 @@ describe("recovery on the wire", () => {
   });
 
   it("works with the msgpack parser", async () => {
-    const packed = await startGateway({ namespaces: [openNamespace("/", true, { parser: "msgpack" })] });
+    const packed = await startGateway({ referenceParser: "msgpack", namespaces: [openNamespace("/", true)] });
     for (const options of Object.values(transports)) {
       const client = await connect(packed, { recovery: true, parser: msgpack, ...options });
       await fence(packed, client);

@@ -196,10 +196,15 @@ pub trait Adapter: Send + Sync + 'static {
     /// Keeps sessions alive; answers which of them are owned by another now.
     async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable>;
 
+    /// The connection has ended; its session stays until it expires. A last
+    /// refresh of who still owns it.
+    async fn detach(&self, refresh: Refresh) -> Result<(), Unavailable>;
+
     /// Ends a session: it cannot be recovered after this returned.
     async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable>;
 
-    /// Carries an operation out on every node.
+    /// Carries an operation out on every node, and changes the sessions of
+    /// clients that are away: one that comes back finds it done.
     async fn operate(&self, operation: Operation) -> Result<Report, Unavailable>;
 
     /// Whether publishes are accepted.

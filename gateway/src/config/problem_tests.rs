@@ -116,7 +116,7 @@ fn everything_is_reported_at_once_under_the_written_index() {
             "c.toml: wrokers: unknown key, did you mean `workers`?",
             "c.toml: public.path: must begin and end with `/`",
             "c.toml: drain.deadline: must be at least `drain.ready_delay` + `drain.spread`",
-            "c.toml: namespaces[1].name: must begin with `/`",
+            "c.toml: namespaces[1].name: `b` must begin with `/`",
         ]
     );
 }

@@ -28,7 +28,7 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.namespaces(&config.namespaces);
     for (path, template) in templates::all(&config.namespaces) {
         if let Err(error) = Template::parse(&template) {
-            check.found.push((path, error.to_string()));
+            check.found.push((path, format!("`{template}`: {error}")));
         }
     }
     check.found

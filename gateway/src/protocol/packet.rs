@@ -87,6 +87,9 @@ impl Decoder {
         if self.partial.is_some() {
             return Err(BadPacket);
         }
+        if is_disconnect_with_payload(&text) {
+            return Err(BadPacket);
+        }
         let state = ParserState::default();
         match CommonParser.decode_str(&limits(max), &state, text) {
             Ok(packet) => from_codec(packet).map(Some),
@@ -112,6 +115,14 @@ impl Decoder {
             }
             Err(_) => Err(BadPacket),
         }
+    }
+}
+
+/// The codec reads over what follows a DISCONNECT; the reference refuses it.
+fn is_disconnect_with_payload(text: &str) -> bool {
+    match text.strip_prefix('1') {
+        None | Some("") => false,
+        Some(rest) => !rest.starts_with('/') || rest.find(',').is_some_and(|comma| comma + 1 < rest.len()),
     }
 }
 

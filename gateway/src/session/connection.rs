@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -62,10 +63,14 @@ pub struct Connection {
     dirty: Cell<bool>,
     /// The socket took no more: the task waits until it does.
     blocked: Cell<bool>,
-    /// The job of the task waits until there is less to write.
-    paced: Cell<bool>,
+    /// The job of the task waits until no more than this is to be written.
+    awaited: Cell<Option<usize>>,
     _slots: (Slot, Option<Slot>),
 }
+
+/// Bytes that may wait for a polling client's next GET before it counts as
+/// slow and volatile events are dropped for it.
+const POLLING_BACKLOG: usize = 16 * 1024;
 
 /// What the task of a connection is to handle, in this order.
 #[derive(Debug)]
@@ -113,7 +118,7 @@ impl Connection {
             scheduled: Cell::new(None),
             dirty: Cell::new(false),
             blocked: Cell::new(false),
-            paced: Cell::new(false),
+            awaited: Cell::new(None),
             _slots: opening.slots,
             worker,
         }
@@ -175,7 +180,8 @@ impl Connection {
     /// Whether what is queued now would wait: volatile events are dropped then.
     pub(super) fn is_blocked(&self) -> bool {
         match &*self.link.borrow() {
-            Link::Polling(link) => link.waiting.is_none(),
+            // between two GETs it is not slow yet
+            Link::Polling(link) => link.waiting.is_none() && self.outbound.borrow().bytes() > POLLING_BACKLOG,
             Link::WebSocket(_) => self.blocked.get(),
             Link::Closed => true,
         }
@@ -192,7 +198,12 @@ impl Connection {
             Link::Polling(link) => self.answer_poll(link),
             Link::WebSocket(_) | Link::Closed => {}
         }
-        if self.paced.get() && self.has_pace() {
+        self.wake_awaiting();
+    }
+
+    /// Wakes the job that waits for what has been written.
+    pub(super) fn wake_awaiting(&self) {
+        if self.awaited.get().is_some_and(|bytes| self.outbound.borrow().bytes() <= bytes) {
             self.wake();
         }
     }
@@ -228,14 +239,16 @@ impl Connection {
         self.blocked.get()
     }
 
-    /// Whether a replay may send its next message.
-    pub(super) fn has_pace(&self) -> bool {
-        self.outbound.borrow().bytes() <= self.worker.shared.limits.outbound_queue / 4
-    }
-
-    /// The task's job waits for [`Self::has_pace`].
-    pub(super) fn set_paced(&self, paced: bool) {
-        self.paced.set(paced);
+    /// Resolves when at most so many bytes wait to be written, or the
+    /// connection ends. Only for jobs of the connection's own task, which a
+    /// flush wakes.
+    pub(super) async fn drained_to(&self, bytes: usize) {
+        poll_fn(|_| {
+            let wait = self.closing.get().is_none() && self.outbound.borrow().bytes() > bytes;
+            self.awaited.set(wait.then_some(bytes));
+            if wait { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     // ---- inbound
@@ -390,9 +403,10 @@ impl Connection {
         self.say_goodbye(close);
         worker.shared.metrics.closed(close, self.transport());
         tracing::debug!(connection = %self.id, reason = close.label(), namespaces = sockets.len(), "connection closed");
-        let refreshes: Vec<_> = sockets.iter().filter_map(|socket| socket.refresh()).collect();
-        if !refreshes.is_empty() && worker.shared.adapter.refresh(refreshes).await.is_err() {
-            tracing::debug!(connection = %self.id, "the session's last refresh was not written");
+        for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
+            if worker.shared.adapter.detach(refresh).await.is_err() {
+                tracing::debug!(connection = %self.id, "the session's last refresh was not written");
+            }
         }
     }
 

@@ -116,12 +116,8 @@ fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
         }
         Some(Action::Relay { to, rename }) => match relay_draft(&socket, to, rename.as_deref(), event) {
             Ok(draft) => Some(Box::pin(async move {
-                let published = socket.connection.worker.shared.adapter.publish(vec![draft]).await.pop();
-                answer(
-                    &socket,
-                    id,
-                    published.unwrap_or(Err(PublishError::Unavailable)).map(|_| ()).map_err(Refusal::from),
-                );
+                let relayed = relay(&socket, draft).await;
+                answer(&socket, id, relayed);
             })),
             Err(refusal) => {
                 answer(&socket, id, Err(refusal));
@@ -129,6 +125,19 @@ fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
             }
         },
     }
+}
+
+/// Publishes what a client sends on. Where the client gets it back itself, it
+/// does so before what its next events set off.
+async fn relay(socket: &Rc<Socket>, draft: Draft) -> Result<(), Refusal> {
+    let worker = &socket.connection.worker;
+    let own = draft.rooms.iter().any(|room| socket.feed().borrow().stay(room).is_some());
+    let published = worker.shared.adapter.publish(vec![draft]).await.pop();
+    let published = published.unwrap_or(Err(PublishError::Unavailable))?;
+    if own {
+        worker.caught_up(published.offset.map(|offset| offset.position)).await;
+    }
+    Ok(())
 }
 
 fn render(socket: &Socket, room: &RoomTemplate, args: &Args) -> Result<Room, Refusal> {

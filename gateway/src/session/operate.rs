@@ -93,6 +93,7 @@ pub(super) fn carry_out(order: Order) -> Job {
             Action::Disconnect { close } => {
                 dispatch::leave_namespace(&socket, true).await;
                 if close {
+                    socket.connection.drained_to(0).await;
                     socket.connection.close(Close::Backend);
                 }
             }

@@ -55,17 +55,12 @@ impl Connection {
             let (sender, answer) = oneshot::channel();
             link.waiting = Some(sender);
             self.answer_poll(link);
+            self.wake_awaiting();
             answer
         };
         let guard = Abandoned { connection: &self };
         let answer = answer.await;
         std::mem::forget(guard);
-        if let Ok(answer) = &answer
-            && self.has_pace()
-            && !answer.is_empty()
-        {
-            self.wake();
-        }
         answer.map_err(|_| PollError::Closed)
     }
 

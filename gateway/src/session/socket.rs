@@ -124,13 +124,7 @@ impl Recipient for Rc<Socket> {
 impl Paced for Rc<Socket> {
     async fn ready(&self) -> Result<(), Gone> {
         let connection = &self.connection;
-        std::future::poll_fn(|_| {
-            // the connection's own task polls this, and is woken by a flush
-            let wait = connection.closing().is_none() && !connection.has_pace();
-            connection.set_paced(wait);
-            if wait { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-        })
-        .await;
+        connection.drained_to(connection.worker.shared.limits.outbound_queue / 4).await;
         if connection.closing().is_some() { Err(Gone) } else { Ok(()) }
     }
 }

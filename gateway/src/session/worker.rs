@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use rand::seq::SliceRandom;
 use slab::Slab;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::adapter::{Adapter, ReadLimit};
 use crate::message::{Message, NamespaceId, NamespaceRef, Position, Room, SocketId, Token};
@@ -110,6 +110,8 @@ pub struct Worker {
     dirty: RefCell<Vec<Rc<Connection>>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
     local: RefCell<Option<LocalFrames>>,
+    /// Counts the batches taken from the mailbox.
+    taken: watch::Sender<u64>,
 }
 
 /// The last frame that this worker encoded itself.
@@ -160,6 +162,7 @@ impl Worker {
             dirty: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             local: RefCell::default(),
+            taken: watch::Sender::default(),
         }
     }
 
@@ -271,6 +274,20 @@ impl Worker {
         self.shard.borrow().position()
     }
 
+    /// Resolves when this worker has handed out the message at `position`; for
+    /// one without a place in the log, what is in the mailbox now.
+    pub(super) async fn caught_up(&self, position: Option<Position>) {
+        let mut taken = self.taken.subscribe();
+        let reached = |_: &u64| position.is_none_or(|position| self.position() >= position);
+        if position.is_none() {
+            taken.mark_unchanged();
+            // an error would mean that the worker is gone, and this with it
+            let _ = taken.changed().await;
+        } else {
+            let _ = taken.wait_for(reached).await;
+        }
+    }
+
     /// The sockets of this worker in any of these rooms.
     pub(super) fn members(&self, namespace: NamespaceId, rooms: &[Room]) -> Vec<Rc<Socket>> {
         self.shard.borrow().members(namespace, rooms)
@@ -319,6 +336,7 @@ impl Worker {
                 batch = Vec::new();
             }
             self.local.borrow_mut().take();
+            self.taken.send_modify(|taken| *taken += 1);
             self.shared.metrics.delivered(sent);
             while !self.flush_some() {
                 tokio::task::yield_now().await;

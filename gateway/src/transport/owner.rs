@@ -72,8 +72,9 @@ where
         worker.tasks.spawn_local(async move {
             let outcome = tokio::select! {
                 biased;
-                () = answer.closed() => return,
+                // first, so that it has begun when it is given up
                 outcome = run(connection) => outcome,
+                () = answer.closed() => return,
             };
             // who asked may have gone just now
             let _ = answer.send(outcome);

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::message::{AckCollector, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room};
 
 use super::{
-    Adapter, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report,
-    RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Action, Adapter, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh,
+    Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
 };
 use keys::{Keys, Seen};
 use log::Log;
@@ -185,7 +185,11 @@ impl Adapter for MemoryAdapter {
     }
 
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
-        let taken = self.lock().sessions.take_over(&claim, self.epoch, (self.clock)())?;
+        let taken = {
+            let mut state = self.lock();
+            let head = state.last;
+            state.sessions.take_over(&claim, self.epoch, head, (self.clock)())?
+        };
         self.node.fence(claim.namespace, taken.socket, taken.generation);
         Ok(taken)
     }
@@ -203,13 +207,32 @@ impl Adapter for MemoryAdapter {
         Ok(batch.into_iter().filter(|refresh| !state.sessions.refresh(refresh, now)).collect())
     }
 
+    async fn detach(&self, refresh: Refresh) -> Result<(), Unavailable> {
+        let now = (self.clock)();
+        self.lock().sessions.detach(&refresh, now);
+        Ok(())
+    }
+
     async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
         self.lock().sessions.end(key);
         Ok(())
     }
 
     async fn operate(&self, operation: Operation) -> Result<Report, Unavailable> {
-        Ok(self.node.operate(operation).await)
+        if matches!(operation.action, Action::List | Action::Count) {
+            return Ok(self.node.operate(operation).await);
+        }
+        // whoever is away before, comes back or goes meanwhile is found by one of the three
+        let before = {
+            let mut state = self.lock();
+            let head = state.last;
+            state.sessions.begin(operation.clone(), head)
+        };
+        let mut report = self.node.operate(operation).await;
+        let mut state = self.lock();
+        let head = state.last;
+        report.count += state.sessions.finish(before, head);
+        Ok(report)
     }
 
     fn is_ready(&self) -> bool {

@@ -15,7 +15,7 @@ impl Check {
         for (n, namespace) in namespaces.iter().enumerate() {
             let at = format!("namespaces.{n}");
             let name = &namespace.name;
-            self.that(name.starts_with('/'), &format!("{at}.name"), "must begin with `/`");
+            self.that(name.starts_with('/'), &format!("{at}.name"), format!("`{name}` must begin with `/`"));
             let plain = !name.contains([',', '?']) && !name.contains(char::is_whitespace);
             self.that(plain, &format!("{at}.name"), "must not contain `,`, `?` or spaces");
             let fresh = names.insert(name);

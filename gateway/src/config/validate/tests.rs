@@ -110,7 +110,7 @@ fn namespaces_and_rules() {
     let ignore = || EventAction::Ignore;
     check(&[
         (|c| namespaces(c, &["/", "/a"]), ""),
-        (|c| namespaces(c, &["a"]), "namespaces.0.name: must begin with `/`"),
+        (|c| namespaces(c, &["a"]), "namespaces.0.name: `a` must begin with `/`"),
         (|c| namespaces(c, &["/", "/a", "/"]), "namespaces.2.name: `/` is configured twice"),
         (|c| namespaces(c, &["/a,b"]), "namespaces.0.name: must not contain `,`, `?` or spaces"),
         (|c| event(c, "", EventAction::Ignore), "namespaces.0.events.0.event: must not be empty"),
