@@ -190,7 +190,9 @@ pub trait Adapter: Send + Sync + 'static {
     /// earlier one.
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError>;
 
-    /// Adds and removes rooms; those added count from the position returned.
+    /// Adds and removes rooms: those added count from the position returned,
+    /// those removed up to it. After a removal [`Node::tick`] comes to that
+    /// position soon, however quiet it is.
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError>;
 
     /// Keeps sessions alive; answers which of them are owned by another now.

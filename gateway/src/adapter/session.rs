@@ -95,8 +95,7 @@ pub enum WriteError {
 #[derive(Debug, Clone, Default)]
 pub struct RoomChange {
     pub join: Vec<Room>,
-    /// Each with the last position that still belongs to the stay.
-    pub leave: Vec<(Room, Position)>,
+    pub leave: Vec<Room>,
 }
 
 /// A session whose client is alive and has everything up to `confirmed`.

@@ -14,8 +14,17 @@ pub struct Stay {
     /// Messages after this are sent live; [`Position::NEVER`] while the room
     /// is not confirmed yet.
     pub since: Position,
+    /// The last message that is; [`Position::NEVER`] until it is being left.
+    pub until: Position,
     /// Index among the room's members at the worker.
     pub slot: u32,
+}
+
+impl Stay {
+    /// Whether a message at `id` falls into the stay.
+    fn covers(&self, id: Position) -> bool {
+        self.since < id && id <= self.until
+    }
 }
 
 /// The feed of one socket. A state machine without I/O.
@@ -119,13 +128,14 @@ impl Feed {
         matches!(self.state, State::Live)
     }
 
-    /// A message by way of a room in which the socket is since `since`.
-    /// `ticket` numbers what the worker hands out, `worker` is its position
+    /// A message by way of a room in which the socket is since `since` and
+    /// until `until`. `ticket` numbers what the worker hands out, `worker` is its position
     /// before this message. At most `max_held` bytes are held.
     pub(crate) fn on_message(
         &mut self,
         message: &Arc<Message>,
         since: Position,
+        until: Position,
         ticket: u64,
         worker: Position,
         max_held: usize,
@@ -134,6 +144,7 @@ impl Feed {
             return Verdict::Keep;
         }
         match message.position() {
+            Some(id) if id > until => Verdict::Keep,
             Some(id) => self.on_logged(message, id, since, ticket, worker, max_held),
             None => self.on_unlogged(message, since, ticket, worker),
         }
@@ -191,12 +202,12 @@ impl Feed {
     }
 
     fn is_excepted(&self, message: &Message, id: Position) -> bool {
-        message.except.iter().any(|room| self.stay(room).is_some_and(|stay| stay.since < id))
+        message.except.iter().any(|room| self.stay(room).is_some_and(|stay| stay.covers(id)))
     }
 
     fn is_entitled(&self, message: &Message) -> bool {
         let Some(id) = message.position() else { return false };
-        message.rooms.iter().any(|room| self.stay(room).is_some_and(|stay| stay.since < id))
+        message.rooms.iter().any(|room| self.stay(room).is_some_and(|stay| stay.covers(id)))
             && !self.is_excepted(message, id)
     }
 

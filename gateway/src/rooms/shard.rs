@@ -39,6 +39,7 @@ struct Member<R> {
     recipient: R,
     /// The same as in its [`Stay`], here to spare the look.
     since: Position,
+    until: Position,
 }
 
 impl<R: Recipient> Shard<R> {
@@ -76,6 +77,7 @@ impl<R: Recipient> Shard<R> {
                 let verdict = member.recipient.feed().borrow_mut().on_message(
                     message,
                     member.since,
+                    member.until,
                     self.ticket,
                     before,
                     self.max_held,
@@ -104,8 +106,9 @@ impl<R: Recipient> Shard<R> {
             if members.is_empty() {
                 first.push(room.clone());
             }
-            feed.enter(Stay { room: room.clone(), since, slot: members.len() as u32 });
-            members.push(Member { recipient: recipient.clone(), since });
+            let until = Position::NEVER;
+            feed.enter(Stay { room: room.clone(), since, until, slot: members.len() as u32 });
+            members.push(Member { recipient: recipient.clone(), since, until });
         }
         first
     }
@@ -120,6 +123,19 @@ impl<R: Recipient> Shard<R> {
             stay.since = since;
             if let Some(member) = map.get_mut(room).and_then(|members| members.get_mut(stay.slot as usize)) {
                 member.since = since;
+            }
+        }
+    }
+
+    /// Messages of these rooms are for the recipient up to `until` only.
+    pub fn bound(&mut self, namespace: NamespaceId, recipient: &R, rooms: &[Room], until: Position) {
+        let map = &mut self.namespaces[usize::from(namespace.0)];
+        let mut feed = recipient.feed().borrow_mut();
+        for room in rooms {
+            let Some(stay) = feed.stay_mut(room) else { continue };
+            stay.until = until;
+            if let Some(member) = map.get_mut(room).and_then(|members| members.get_mut(stay.slot as usize)) {
+                member.until = until;
             }
         }
     }

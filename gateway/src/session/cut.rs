@@ -25,6 +25,9 @@ use crate::rooms::{Recipient, Router, Shard};
 pub(crate) trait Paced: Recipient {
     /// Resolves when it takes more.
     async fn ready(&self) -> Result<(), Gone>;
+
+    /// Resolves when its worker has handed out everything up to here.
+    async fn reached(&self, position: Position) -> Result<(), Gone>;
 }
 
 /// The connection has ended meanwhile.
@@ -186,19 +189,21 @@ impl<R: Paced> Cut<'_, R> {
         Ok(())
     }
 
-    /// A live socket leaves rooms.
+    /// A live socket leaves rooms. What was published before is still its own;
+    /// it has had it when this returns.
     pub(crate) async fn leave(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
         let rooms: Vec<Room> =
             rooms.iter().filter(|room| recipient.feed().borrow().stay(room).is_some()).cloned().collect();
         if rooms.is_empty() {
             return Ok(());
         }
-        let until = recipient.feed().borrow().position(self.shard.borrow().position());
-        self.forget(recipient, &rooms);
         if let Some(key) = key {
-            let leave = rooms.into_iter().map(|room| (room, until)).collect();
-            self.adapter.change_rooms(key, RoomChange { join: Vec::new(), leave }).await?;
+            let change = RoomChange { join: Vec::new(), leave: rooms.clone() };
+            let until = self.adapter.change_rooms(key, change).await?.position;
+            self.shard.borrow_mut().bound(self.namespace.id, recipient, &rooms, until);
+            recipient.reached(until).await?;
         }
+        self.forget(recipient, &rooms);
         Ok(())
     }
 

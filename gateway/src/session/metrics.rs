@@ -50,6 +50,7 @@ pub struct SessionMetrics {
     deliveries: IntCounter,
     recoveries: IntCounterVec,
     replayed: Histogram,
+    pub(super) polls_waiting: IntGauge,
 }
 
 impl SessionMetrics {
@@ -81,7 +82,9 @@ impl SessionMetrics {
                 HistogramOpts::new("carillon_recovery_replayed_messages", "Messages replayed by a recovery.")
                     .buckets(vec![0.0, 1.0, 10.0, 100.0, 1_000.0, 10_000.0]),
             )?,
+            polls_waiting: IntGauge::new("carillon_polls_waiting", "Polling requests that wait for packets.")?,
         };
+        registry.register(Box::new(metrics.polls_waiting.clone()))?;
         for close in Close::ALL {
             metrics.closes.with_label_values(&[close.label()]);
         }

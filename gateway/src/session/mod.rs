@@ -26,6 +26,8 @@ mod cut;
 mod dispatch;
 mod link;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod operate;
 mod outbound;
 mod poll;

@@ -58,9 +58,9 @@ impl Connection {
             self.wake_awaiting();
             answer
         };
-        let guard = Abandoned { connection: &self };
+        let mut waiting = Waiting::new(&self);
         let answer = answer.await;
-        std::mem::forget(guard);
+        waiting.answered = true;
         answer.map_err(|_| PollError::Closed)
     }
 
@@ -105,12 +105,23 @@ impl Connection {
 }
 
 /// Closes the connection when a GET is given up before it was answered.
-struct Abandoned<'a> {
+struct Waiting<'a> {
     connection: &'a Rc<Connection>,
+    answered: bool,
 }
 
-impl Drop for Abandoned<'_> {
+impl<'a> Waiting<'a> {
+    fn new(connection: &'a Rc<Connection>) -> Self {
+        connection.worker.shared.metrics.polls_waiting.inc();
+        Waiting { connection, answered: false }
+    }
+}
+
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.connection.close(Close::Client);
+        self.connection.worker.shared.metrics.polls_waiting.dec();
+        if !self.answered {
+            self.connection.close(Close::Client);
+        }
     }
 }

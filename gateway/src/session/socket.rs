@@ -127,4 +127,9 @@ impl Paced for Rc<Socket> {
         connection.drained_to(connection.worker.shared.limits.outbound_queue / 4).await;
         if connection.closing().is_some() { Err(Gone) } else { Ok(()) }
     }
+
+    async fn reached(&self, position: Position) -> Result<(), Gone> {
+        self.connection.worker.caught_up(Some(position)).await;
+        if self.connection.closing().is_some() { Err(Gone) } else { Ok(()) }
+    }
 }

@@ -197,7 +197,11 @@ impl Adapter for MemoryAdapter {
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
         let mut state = self.lock();
         let head = state.last;
+        let leaves = !change.leave.is_empty();
         state.sessions.change_rooms(key, change, head, (self.clock)())?;
+        if leaves {
+            self.node.tick(head);
+        }
         Ok(self.offset(head))
     }
 

@@ -125,7 +125,7 @@ impl Sessions {
         let oldest = Position::new(now.saturating_sub(self.ttl_ms), 0);
         let record = self.owned(key).ok_or(WriteError::Fenced)?;
         record.rooms.retain(|stay| stay.until.is_none_or(|until| until >= oldest));
-        change.leave.iter().for_each(|(room, until)| record.leave(room, *until));
+        change.leave.iter().for_each(|room| record.leave(room, head));
         change.join.iter().for_each(|room| record.join(room, head));
         Ok(())
     }

@@ -1,0 +1,225 @@
+//! The clients of the model, which behave as the stock client does, and the
+//! backends that publish.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use smallvec::smallvec;
+
+use crate::adapter::Adapter;
+use crate::message::{Draft, Position, PrivateId, Room, SocketId};
+use crate::protocol::Body;
+
+use super::server::{Frame, Input, Link};
+use super::world::World;
+
+/// Rooms that clients share.
+const ROOMS: u32 = 5;
+
+pub(super) struct Client {
+    /// What it asks for when it connects anew.
+    rooms: Vec<Room>,
+    pub(super) pid: Option<PrivateId>,
+    /// The last string argument of any event, kept across sessions.
+    offset: Option<Position>,
+    /// CONNECT was answered.
+    link: Option<Rc<Link>>,
+    /// CONNECT was sent.
+    attempts: Vec<Rc<Link>>,
+    /// Volatile events of this connection.
+    seen: Vec<String>,
+}
+
+fn room(n: u32) -> Room {
+    if n.is_multiple_of(2) { Room::Named(format!("room-{n}").into()) } else { Room::User(format!("user-{n}").into()) }
+}
+
+fn some_rooms(dice: &mut SmallRng, most: u32) -> Vec<Room> {
+    let count = dice.random_range(1..=most);
+    let mut rooms: Vec<Room> = (0..count).map(|_| room(dice.random_range(0..ROOMS))).collect();
+    rooms.sort();
+    rooms.dedup();
+    rooms
+}
+
+impl Client {
+    pub(super) fn new(dice: &mut SmallRng) -> Self {
+        Client { rooms: some_rooms(dice, 3), pid: None, offset: None, link: None, attempts: vec![], seen: vec![] }
+    }
+}
+
+impl World {
+    /// Something that a client does, or that happens to it.
+    pub(super) fn act(&mut self, client: usize) {
+        let Some(link) = self.clients[client].link.clone() else { return self.seek(client) };
+        if link.closing.get() {
+            // what was under way may still come
+            let some = self.dice.random_range(0..4);
+            self.receive(client, some);
+            return self.desert(client);
+        }
+        match self.dice.random_range(0..100) {
+            0..55 => {
+                let some = [1, 2, 5, 100][self.dice.random_range(0..4)];
+                self.receive(client, some);
+            }
+            55..65 => self.pong(&link),
+            65..74 => {
+                let rooms = some_rooms(&mut self.dice, 2);
+                self.tally.joins += 1;
+                link.inbox.borrow_mut().push_back(Input::Join(rooms));
+            }
+            74..83 => {
+                let rooms = some_rooms(&mut self.dice, 2);
+                self.tally.leaves += 1;
+                link.inbox.borrow_mut().push_back(Input::Leave(rooms));
+            }
+            83..96 => {
+                let some = self.dice.random_range(0..6);
+                self.receive(client, some);
+                self.desert(client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Not connected: tries to be.
+    fn seek(&mut self, client: usize) {
+        let twice = self.setting.twice && self.dice.random_bool(0.3);
+        if self.clients[client].attempts.len() < 1 + usize::from(twice) {
+            return self.connect(client);
+        }
+        let attempts = self.clients[client].attempts.clone();
+        let index = self.dice.random_range(0..attempts.len());
+        let attempt = &attempts[index];
+        let answer = attempt.outbound.borrow().iter().find_map(|frame| match frame {
+            Frame::Connected(pid) => Some(*pid),
+            Frame::Event(_) | Frame::Volatile { .. } | Frame::Ping => None,
+        });
+        if let Some(pid) = answer {
+            attempts.iter().filter(|other| !Rc::ptr_eq(other, attempt)).for_each(|other| other.deserted.set(true));
+            let client = &mut self.clients[client];
+            client.attempts.clear();
+            client.seen.clear();
+            client.link = Some(Rc::clone(attempt));
+            client.pid = Some(pid);
+        } else if attempt.closing.get() || self.dice.random_ratio(1, 12) {
+            attempt.deserted.set(true);
+            self.clients[client].attempts.remove(index);
+        }
+    }
+
+    fn connect(&mut self, client: usize) {
+        let place = Rc::clone(&self.places[self.dice.random_range(0..self.places.len())]);
+        let (id, pid) = (SocketId(self.token()), PrivateId(self.token()));
+        let client = &mut self.clients[client];
+        let shown = client.pid.map(|pid| (pid, client.offset.map(|offset| place.adapter.offset(offset))));
+        let link = Rc::new(Link {
+            place,
+            outbound: Default::default(),
+            capacity: self.setting.outbound,
+            closing: false.into(),
+            sockets: Default::default(),
+            inbox: Default::default(),
+            job: None.into(),
+            outcomes: Default::default(),
+            pinging: false.into(),
+            pong: None.into(),
+            deserted: false.into(),
+        });
+        *link.job.borrow_mut() = Some(Box::pin(Rc::clone(&link).connect(shown, id, pid, client.rooms.clone())));
+        client.attempts.push(Rc::clone(&link));
+        self.links.push(link);
+    }
+
+    /// Takes some of what was sent.
+    fn receive(&mut self, client: usize, most: usize) {
+        let client = &mut self.clients[client];
+        let (Some(link), Some(pid)) = (&client.link, client.pid) else { return };
+        let mut ledger = self.ledger.lock().unwrap();
+        for _ in 0..most {
+            let Some(frame) = link.outbound.borrow_mut().pop_front() else { return };
+            match frame {
+                Frame::Connected(_) => {}
+                Frame::Event(id) => {
+                    ledger.on_received(pid, id);
+                    client.offset = Some(id);
+                }
+                Frame::Volatile { offset, tag } => {
+                    if client.seen.contains(&tag) {
+                        ledger.problems.push(format!("the volatile event {tag} came twice"));
+                    }
+                    client.seen.push(tag);
+                    self.tally.volatile += 1;
+                    let received = ledger.received(pid);
+                    ledger.on_claim(pid, offset, received);
+                    client.offset = Some(offset);
+                }
+                Frame::Ping => link.pong.set(Some(ledger.received(pid))),
+            }
+        }
+    }
+
+    /// The connection breaks; the server does not know yet.
+    fn desert(&mut self, client: usize) {
+        if let Some(link) = self.clients[client].link.take() {
+            self.tally.cuts += 1;
+            link.deserted.set(true);
+            if self.dice.random_bool(0.5) {
+                self.pong(&link);
+            }
+        }
+    }
+
+    /// At the end: reads all, and comes back if it is away. True once it is
+    /// connected and nothing is under way.
+    pub(super) fn come_home(&mut self, client: usize) -> bool {
+        let Some(link) = self.clients[client].link.clone() else {
+            self.seek(client);
+            return false;
+        };
+        let waiting = !link.outbound.borrow().is_empty();
+        self.receive(client, usize::MAX);
+        if link.closing.get() {
+            self.desert(client);
+            return false;
+        }
+        !waiting
+    }
+
+    /// A backend, or a client by way of the gateway, publishes.
+    pub(super) fn publish(&mut self) {
+        let batch: Vec<Draft> = (0..self.dice.random_range(1..4)).map(|_| self.draft()).collect();
+        self.tally.published += batch.len();
+        let (adapter, ledger) = (Arc::clone(&self.adapter), Arc::clone(&self.ledger));
+        self.tasks.push(Box::pin(async move {
+            for published in adapter.publish(batch).await {
+                if let Ok(published) = published
+                    && let Some(offset) = published.offset
+                {
+                    ledger.lock().unwrap().on_published(offset.position);
+                }
+            }
+        }));
+    }
+
+    fn draft(&mut self) -> Draft {
+        let rooms = match self.dice.random_range(0..100) {
+            0..60 => smallvec![room(self.dice.random_range(0..ROOMS))],
+            60..85 => some_rooms(&mut self.dice, 3).into(),
+            85..92 => smallvec![Room::All],
+            _ => smallvec![self.own_room().unwrap_or(Room::All)],
+        };
+        let except = match self.dice.random_range(0..100) {
+            0..20 => some_rooms(&mut self.dice, 2),
+            20..30 => self.own_room().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        self.names += 1;
+        let body = Body::from_values("n", &[self.names.into()]).unwrap();
+        let namespace = self.places[0].namespace.clone();
+        Draft { namespace, rooms, except, body, volatile: self.dice.random_ratio(1, 5), idempotency: None }
+    }
+}

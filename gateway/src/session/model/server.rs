@@ -1,0 +1,307 @@
+//! The server's side of the model: workers, connections and sockets, as thin
+//! as they can be around the real shard, mailbox, router and cut. What a
+//! connection does is what `connect.rs`, `dispatch.rs` and `connection.rs` do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::sync::mpsc;
+
+use crate::adapter::{
+    Adapter, Claim, NewSession, ReadError, ReadLimit, Refresh, SessionKey, TakeOverError, WriteError,
+};
+use crate::message::{Content, Message, NamespaceRef, Offset, Position, PrivateId, Room, SocketId};
+use crate::recovery::Feed;
+use crate::rooms::mailbox::{Delivery, Mailbox};
+use crate::rooms::{Command, Recipient, Router, Shard};
+use crate::session::cut::{Cut, CutError, Gone, Paced, memberships, resume_from};
+
+use super::scheduled::Scheduled;
+
+pub(super) type Job = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A worker.
+pub(super) struct Place {
+    pub(super) index: usize,
+    pub(super) shard: RefCell<Shard<Rc<Socket>>>,
+    pub(super) router: Arc<Router>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) commands: RefCell<mpsc::Receiver<Command>>,
+    /// Taken from the mailbox, and not yet handed out.
+    pub(super) batch: RefCell<VecDeque<Delivery>>,
+    pub(super) adapter: Arc<Scheduled>,
+    pub(super) namespace: NamespaceRef,
+    pub(super) limit: ReadLimit,
+}
+
+/// What a client is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Frame {
+    Connected(PrivateId),
+    Event(Position),
+    /// Ends in the socket's position; told apart by the tag.
+    Volatile {
+        offset: Position,
+        tag: String,
+    },
+    Ping,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Join(Vec<Room>),
+    Leave(Vec<Room>),
+}
+
+/// How an attempt to recover ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    Recovered(usize),
+    Unknown,
+    Trimmed(Position),
+    TooMuch(Position),
+    Ahead,
+}
+
+/// A connection, as the server has it. The client's end is `outbound`.
+pub(super) struct Link {
+    pub(super) place: Rc<Place>,
+    pub(super) outbound: RefCell<VecDeque<Frame>>,
+    /// Frames; beyond it the client is too slow.
+    pub(super) capacity: usize,
+    pub(super) closing: Cell<bool>,
+    pub(super) sockets: RefCell<Vec<Rc<Socket>>>,
+    pub(super) inbox: RefCell<VecDeque<Input>>,
+    pub(super) job: RefCell<Option<Job>>,
+    /// What came of the attempts, for the world to judge.
+    pub(super) outcomes: RefCell<Vec<(PrivateId, Outcome)>>,
+    /// A ping was sent and no pong has come.
+    pub(super) pinging: Cell<bool>,
+    /// The pong is under way: how much its client had received.
+    pub(super) pong: Cell<Option<usize>>,
+    /// Nobody is at the other end any more.
+    pub(super) deserted: Cell<bool>,
+}
+
+pub(super) struct Socket {
+    pub(super) id: SocketId,
+    pub(super) key: SessionKey,
+    link: std::rc::Weak<Link>,
+    feed: RefCell<Feed>,
+    pinged: Cell<Position>,
+    confirmed: Cell<Position>,
+}
+
+impl Socket {
+    pub(super) fn on_ping(&self, worker: Position) {
+        self.pinged.set(self.feed.borrow().position(worker));
+    }
+
+    pub(super) fn on_pong(&self) -> Position {
+        self.confirmed.set(self.confirmed.get().max(self.pinged.get()));
+        self.pinged.get()
+    }
+
+    pub(super) fn refresh(&self) -> Refresh {
+        Refresh { key: self.key, confirmed: self.confirmed.get() }
+    }
+}
+
+impl Recipient for Rc<Socket> {
+    fn feed(&self) -> &RefCell<Feed> {
+        &self.feed
+    }
+
+    fn send(&self, message: &Arc<Message>, position: Position) {
+        let Some(link) = self.link.upgrade() else { return };
+        link.enqueue(match &message.content {
+            Content::Logged { offset, .. } => Frame::Event(offset.position),
+            Content::Positionless { body, .. } => {
+                let tag = String::from_utf8_lossy(body.elements()).into_owned();
+                Frame::Volatile { offset: position, tag }
+            }
+            Content::Unlogged { .. } => return,
+        });
+    }
+
+    fn key(&self) -> usize {
+        Rc::as_ptr(self).addr()
+    }
+}
+
+impl Paced for Rc<Socket> {
+    async fn ready(&self) -> Result<(), Gone> {
+        let Some(link) = self.link.upgrade() else { return Err(Gone) };
+        let quarter = link.capacity / 4;
+        poll_fn(|_| {
+            let wait = !link.closing.get() && link.outbound.borrow().len() > quarter;
+            if wait { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        if link.closing.get() { Err(Gone) } else { Ok(()) }
+    }
+}
+
+impl Place {
+    pub(super) fn cut(&self) -> Cut<'_, Rc<Socket>> {
+        Cut {
+            shard: &self.shard,
+            router: &self.router,
+            worker: self.index,
+            adapter: &*self.adapter,
+            namespace: &self.namespace,
+            limit: self.limit,
+        }
+    }
+
+    /// Closes connections that hold this socket under an older generation.
+    pub(super) fn fence(&self, socket: SocketId, generation: u64) {
+        for socket in self.shard.borrow().members(self.namespace.id, &[Room::Socket(socket)]) {
+            if socket.key.generation < generation
+                && let Some(link) = socket.link.upgrade()
+            {
+                link.closing.set(true);
+            }
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn enqueue(&self, frame: Frame) {
+        if self.closing.get() {
+            return;
+        }
+        let mut outbound = self.outbound.borrow_mut();
+        outbound.push_back(frame);
+        if outbound.len() > self.capacity {
+            self.closing.set(true);
+        }
+    }
+
+    /// Like `check` of the dispatch: whatever fails ends the connection.
+    fn check<T>(&self, cut: Result<T, CutError>) -> Option<T> {
+        match cut {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.closing.set(true);
+                None
+            }
+        }
+    }
+
+    fn socket(self: &Rc<Self>, id: SocketId, key: SessionKey, from: Position) -> Rc<Socket> {
+        let socket = Rc::new(Socket {
+            id,
+            key,
+            link: Rc::downgrade(self),
+            feed: RefCell::new(Feed::opening(from)),
+            pinged: Cell::new(Position::ZERO),
+            confirmed: Cell::new(from),
+        });
+        self.sockets.borrow_mut().push(Rc::clone(&socket));
+        socket
+    }
+
+    fn connected(&self, socket: &Rc<Socket>) {
+        self.enqueue(Frame::Connected(socket.key.pid));
+        socket.feed.borrow_mut().connected();
+    }
+
+    /// CONNECT with what the client shows, as a new session otherwise.
+    pub(super) async fn connect(
+        self: Rc<Self>,
+        shown: Option<(PrivateId, Option<Offset>)>,
+        id: SocketId,
+        pid: PrivateId,
+        rooms: Vec<Room>,
+    ) {
+        if let Some((pid, offset)) = shown {
+            let Some(outcome) = self.check(self.recover(pid, offset).await) else { return };
+            self.outcomes.borrow_mut().push((pid, outcome));
+            if matches!(outcome, Outcome::Recovered(_)) {
+                return;
+            }
+        }
+        let opened = self.open(id, pid, rooms).await;
+        self.check(opened);
+    }
+
+    async fn open(self: &Rc<Self>, id: SocketId, pid: PrivateId, mut rooms: Vec<Room>) -> Result<(), CutError> {
+        let key = SessionKey { pid, generation: NewSession::GENERATION };
+        let namespace = self.place.namespace.id;
+        let session = NewSession { pid, socket: id, namespace, subject: None, rooms: rooms.clone() };
+        rooms.extend([Room::All, Room::Socket(id)]);
+        let socket = self.socket(id, key, Position::ZERO);
+        let cut = self.place.cut();
+        cut.open(&socket, &rooms, Some(session)).await?;
+        self.connected(&socket);
+        cut.release(&socket).await
+    }
+
+    async fn recover(self: &Rc<Self>, pid: PrivateId, offset: Option<Offset>) -> Result<Outcome, CutError> {
+        let adapter = &self.place.adapter;
+        let claim = Claim { pid, namespace: self.place.namespace.id, subject: None };
+        let taken = match adapter.take_over(claim).await {
+            Ok(taken) => taken,
+            Err(TakeOverError::Unknown | TakeOverError::Foreign) => return Ok(Outcome::Unknown),
+            Err(TakeOverError::Unavailable(unavailable)) => return Err(unavailable.into()),
+        };
+        let key = SessionKey { pid, generation: taken.generation };
+        let from = resume_from(&taken, offset);
+        let socket = self.socket(taken.socket, key, from);
+        let cut = self.place.cut();
+        let missed = match cut.recover(&socket, &memberships(&taken), from).await {
+            Ok(missed) => missed,
+            Err(error) => {
+                let outcome = match error {
+                    CutError::Read(ReadError::Trimmed) => Outcome::Trimmed(from),
+                    CutError::Read(ReadError::TooMuch) => Outcome::TooMuch(from),
+                    CutError::Ahead => Outcome::Ahead,
+                    CutError::Write(_) | CutError::Read(ReadError::Unavailable(_)) | CutError::Gone => {
+                        return Err(error);
+                    }
+                };
+                cut.forget_all(&socket);
+                self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, &socket));
+                adapter.end_session(key).await.map_err(WriteError::from)?;
+                return Ok(outcome);
+            }
+        };
+        let replayed = missed.messages.len();
+        self.connected(&socket);
+        cut.replay(&socket, missed).await?;
+        cut.release(&socket).await?;
+        Ok(Outcome::Recovered(replayed))
+    }
+
+    /// Handles one input.
+    pub(super) async fn handle(self: Rc<Self>, input: Input) {
+        let Some(socket) = self.sockets.borrow().first().cloned() else { return };
+        let cut = self.place.cut();
+        let changed = match input {
+            Input::Join(rooms) => cut.join(&socket, Some(socket.key), rooms).await,
+            Input::Leave(rooms) => cut.leave(&socket, Some(socket.key), &rooms).await,
+        };
+        self.check(changed);
+    }
+
+    /// The end of a connection: what it had is given back at once; what is to
+    /// be awaited is answered.
+    pub(super) fn finish(&self) -> impl Future<Output = ()> + use<> {
+        self.job.borrow_mut().take();
+        let sockets = self.sockets.take();
+        sockets.iter().for_each(|socket| self.place.cut().forget_all(socket));
+        let adapter = Arc::clone(&self.place.adapter);
+        async move {
+            for socket in sockets {
+                // who cannot be told now expires
+                let _ = adapter.detach(socket.refresh()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! One run: workers, clients and publishers, and the dice that decide who is
+//! next.
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, mpsc};
+
+use crate::adapter::Adapter;
+use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits};
+use crate::message::{Namespaces, PrivateId, Room, SocketId, Token};
+use crate::rooms::mailbox::{Delivery, Mailbox};
+use crate::rooms::{Command, Router, Shard, WorkerPort};
+
+use super::client::Client;
+use super::ledger::Ledger;
+use super::scheduled::{Bus, Scheduled};
+use super::server::{Frame, Job, Link, Outcome, Place};
+use super::setting::Setting;
+use super::tally::Tally;
+
+const WORKERS: usize = 3;
+const STEPS: usize = 450;
+const START: u64 = 1_000_000;
+
+pub(super) struct World {
+    pub(super) dice: SmallRng,
+    pub(super) setting: Setting,
+    pub(super) places: Vec<Rc<Place>>,
+    pub(super) adapter: Arc<Scheduled>,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    clock: Arc<AtomicU64>,
+    pub(super) links: Vec<Rc<Link>>,
+    pub(super) clients: Vec<Client>,
+    /// Publishes, refreshes and the ends of connections.
+    pub(super) tasks: Vec<Job>,
+    pub(super) tally: Tally,
+    pub(super) names: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut dice = SmallRng::seed_from_u64(seed);
+        let setting = Setting::draw(&mut dice);
+        let clock = Arc::new(AtomicU64::new(START));
+        let space = Arc::new(Notify::new());
+        let mailboxes: Vec<_> =
+            (0..WORKERS).map(|_| Arc::new(Mailbox::new(setting.mailbox, Arc::clone(&space)))).collect();
+        let (ports, mut commands): (Vec<_>, Vec<_>) = mailboxes
+            .iter()
+            .map(|mailbox| {
+                let (commands, taken) = mpsc::channel(64);
+                (WorkerPort { mailbox: Arc::clone(mailbox), commands }, taken)
+            })
+            .unzip();
+        let router = Arc::new(Router::new(ports, 1, space));
+        let ttl = setting.session_ttl;
+        let ledger = Ledger { ttl, retention: setting.retention, latest: START, ..Ledger::default() };
+        let ledger = Arc::new(Mutex::new(ledger));
+        let bus = Bus { router: Arc::clone(&router), ledger: Arc::clone(&ledger), heard: Mutex::default() };
+        let bus = Arc::new(bus);
+        let limits = MemoryLimits {
+            log: LogLimits {
+                retention: Duration::from_millis(setting.retention),
+                max_entries_per_room: setting.log_entries,
+                max_bytes: setting.log_bytes,
+            },
+            session_ttl: Duration::from_millis(ttl),
+            max_sessions: 0,
+            idempotency: Duration::from_secs(1),
+            max_idempotency_keys: 10,
+        };
+        let told = Arc::clone(&clock);
+        let node = Arc::clone(&bus) as Arc<dyn crate::adapter::Node>;
+        let memory = MemoryAdapter::new(limits, node, Arc::new(move || told.load(Ordering::Relaxed)));
+        let adapter = Arc::new(Scheduled::new(memory, bus, Arc::clone(&clock), seed ^ 0x5eed, setting.faults));
+        let namespaces = Namespaces::new([("/", true)]);
+        let places = mailboxes.into_iter().zip(commands.drain(..)).enumerate().map(|(index, (mailbox, commands))| {
+            Rc::new(Place {
+                index,
+                shard: Shard::new(1, setting.max_held).into(),
+                router: Arc::clone(&router),
+                mailbox,
+                commands: commands.into(),
+                batch: VecDeque::new().into(),
+                adapter: Arc::clone(&adapter),
+                namespace: namespaces.by_name("/").unwrap().clone(),
+                limit: setting.replay,
+            })
+        });
+        let places = places.collect();
+        let clients = (0..setting.clients).map(|_| Client::new(&mut dice)).collect();
+        let (links, tasks, tally) = Default::default();
+        World { dice, setting, places, adapter, ledger, clock, links, clients, tasks, tally, names: 0 }
+    }
+
+    /// Steps, then quiet, then the reckoning.
+    pub(super) fn run(&mut self) -> Result<(), String> {
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.settle()?;
+        self.reckon()
+    }
+
+    fn step(&mut self) {
+        match self.dice.random_range(0..100) {
+            0..22 => {
+                let place = self.dice.random_range(0..self.places.len());
+                let most = [1, 1, 2, 100][self.dice.random_range(0..4)];
+                self.hand_out(place, most);
+            }
+            22..42 => self.run_link(),
+            42..55 => self.run_task(),
+            55..67 => self.publish(),
+            67..69 => self.adapter.inner.tick(),
+            69..74 => self.step_clock(),
+            74..93 => {
+                let client = self.dice.random_range(0..self.clients.len());
+                self.act(client);
+            }
+            93..96 => self.ping(),
+            96..97 => self.refresh(),
+            97..99 => self.notice(),
+            _ => {
+                let place = self.dice.random_range(0..self.places.len());
+                self.take_commands(place);
+            }
+        }
+    }
+
+    /// The worker takes from its mailbox and hands out a part of what it took.
+    fn hand_out(&mut self, place: usize, most: usize) {
+        let place = &self.places[place];
+        let mut batch = place.batch.borrow_mut();
+        if batch.is_empty() {
+            let mut taken = Vec::new();
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = pin!(place.mailbox.take(&mut taken)).poll(&mut context);
+            batch.extend(taken);
+        }
+        let part = most.min(batch.len());
+        for delivery in batch.drain(..part) {
+            match delivery {
+                Delivery::Message(message) => self.tally.delivered += place.shard.borrow_mut().deliver(&message),
+                Delivery::Tick(position) => place.shard.borrow_mut().tick(position),
+            }
+        }
+    }
+
+    fn run_link(&mut self) {
+        if self.links.is_empty() {
+            return;
+        }
+        let index = self.dice.random_range(0..self.links.len());
+        self.run_job(index);
+    }
+
+    /// The task of a connection: its job, the next input, or its end.
+    pub(super) fn run_job(&mut self, index: usize) {
+        let link = Rc::clone(&self.links[index]);
+        let job = link.job.borrow_mut().take();
+        if let Some(mut job) = job
+            && poll(&mut job).is_pending()
+        {
+            *link.job.borrow_mut() = Some(job);
+        }
+        for (pid, outcome) in link.outcomes.take() {
+            self.judge(pid, outcome);
+        }
+        if link.closing.get() {
+            self.links.swap_remove(index);
+            self.tasks.push(Box::pin(link.finish()));
+            return;
+        }
+        if link.job.borrow().is_none()
+            && let Some(input) = link.inbox.borrow_mut().pop_front()
+        {
+            *link.job.borrow_mut() = Some(Box::pin(Rc::clone(&link).handle(input)));
+        }
+    }
+
+    fn run_task(&mut self) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let index = self.dice.random_range(0..self.tasks.len());
+        if poll(&mut self.tasks[index]).is_ready() {
+            drop(self.tasks.swap_remove(index));
+        }
+    }
+
+    /// Whether a recovery may have ended like this.
+    fn judge(&mut self, pid: PrivateId, outcome: Outcome) {
+        let mut ledger = self.ledger.lock().unwrap();
+        let allowed = match outcome {
+            Outcome::Recovered(_) => true,
+            // judged by the ledger when it was looked for
+            Outcome::Unknown => true,
+            Outcome::Trimmed(from) => self.setting.trims || ledger.is_too_old(from),
+            Outcome::TooMuch(from) => ledger.backlog(pid, from) > self.setting.replay.messages,
+            Outcome::Ahead => false,
+        };
+        if !allowed {
+            ledger.problems.push(format!("a recovery ended as {outcome:?} without reason"));
+        }
+        self.tally.note(outcome);
+    }
+
+    fn step_clock(&mut self) {
+        let now = self.clock.load(Ordering::Relaxed);
+        let now = match self.dice.random_range(0..40) {
+            0 if self.setting.clock_steps => now - self.dice.random_range(1..60),
+            1 if self.setting.clock_steps => now + self.dice.random_range(1..60),
+            _ => now + self.dice.random_range(0..4),
+        };
+        self.clock.store(now, Ordering::Relaxed);
+        self.ledger.lock().unwrap().on_clock(now);
+    }
+
+    fn ping(&mut self) {
+        if self.links.is_empty() {
+            return;
+        }
+        let link = &self.links[self.dice.random_range(0..self.links.len())];
+        if link.pinging.replace(true) {
+            return;
+        }
+        let worker = link.place.shard.borrow().position();
+        link.sockets.borrow().iter().for_each(|socket| socket.on_ping(worker));
+        link.enqueue(Frame::Ping);
+    }
+
+    /// A pong arrives.
+    pub(super) fn pong(&mut self, link: &Link) {
+        let Some(received) = link.pong.take() else { return };
+        link.pinging.set(false);
+        for socket in &*link.sockets.borrow() {
+            let confirmed = socket.on_pong();
+            self.ledger.lock().unwrap().on_claim(socket.key.pid, confirmed, received);
+        }
+    }
+
+    /// A worker keeps its sessions alive.
+    fn refresh(&mut self) {
+        let place = self.dice.random_range(0..self.places.len());
+        let links: Vec<_> = self.links.iter().filter(|link| link.place.index == place).cloned().collect();
+        let adapter = Arc::clone(&self.adapter);
+        self.tasks.push(Box::pin(async move {
+            let sockets = links.iter().flat_map(|link| link.sockets.borrow().clone().into_iter().map(move |s| (link, s)));
+            let sockets: Vec<_> = sockets.collect();
+            let batch = sockets.iter().map(|(_, socket)| socket.refresh()).collect();
+            let Ok(fenced) = adapter.refresh(batch).await else { return };
+            for (link, socket) in &sockets {
+                if fenced.iter().any(|refresh| refresh.key == socket.key) {
+                    link.closing.set(true);
+                }
+            }
+        }));
+    }
+
+    /// The server finds out that a client has gone.
+    fn notice(&mut self) {
+        let deserted: Vec<_> = self.links.iter().filter(|link| link.deserted.get()).collect();
+        if !deserted.is_empty() {
+            deserted[self.dice.random_range(0..deserted.len())].closing.set(true);
+        }
+    }
+
+    fn take_commands(&mut self, place: usize) {
+        let place = &self.places[place];
+        while let Ok(command) = place.commands.borrow_mut().try_recv() {
+            match command {
+                Command::Fence { socket, generation, .. } => place.fence(socket, generation),
+                Command::Operate { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn token(&mut self) -> Token {
+        self.names += 1;
+        Token::parse(&format!("{:020}", self.names)).unwrap()
+    }
+
+    /// Nothing new happens; what is under way comes to its end.
+    fn settle(&mut self) -> Result<(), String> {
+        self.adapter.calm.store(true, Ordering::Relaxed);
+        let mut quiet = 0;
+        for round in 0..2000 {
+            for place in 0..self.places.len() {
+                self.hand_out(place, usize::MAX);
+                self.take_commands(place);
+            }
+            (0..self.links.len()).rev().for_each(|link| self.run_job(link));
+            self.tasks.retain_mut(|task| poll(task).is_pending());
+            for link in &self.links {
+                link.closing.set(link.closing.get() || link.deserted.get());
+            }
+            if round % 20 == 0 {
+                self.adapter.inner.tick();
+            }
+            let waiting = (0..self.clients.len()).filter(|client| !self.come_home(*client)).count();
+            let busy = self.links.iter().any(|link| link.job.borrow().is_some() || !link.inbox.borrow().is_empty());
+            let still = waiting == 0 && !busy && self.tasks.is_empty() && self.links.len() == self.clients.len();
+            quiet = if still { quiet + 1 } else { 0 };
+            if quiet == 30 {
+                return Ok(());
+            }
+        }
+        Err("it does not come to rest".into())
+    }
+
+    fn reckon(&mut self) -> Result<(), String> {
+        let mut ledger = self.ledger.lock().unwrap();
+        if let Some(problem) = ledger.problems.pop() {
+            return Err(problem);
+        }
+        let live: HashSet<PrivateId> = self.clients.iter().filter_map(|client| client.pid).collect();
+        for pid in ledger.accounts.keys().copied().collect::<Vec<_>>() {
+            self.tally.excepted += ledger.check(pid, live.contains(&pid))?;
+        }
+        let heads = self.adapter.heads.load(Ordering::Relaxed) as usize;
+        self.tally.overflowed += heads.saturating_sub(self.tally.attempts());
+        self.tally.runs += 1;
+        Ok(())
+    }
+
+    /// Some client's own room, or a few of the rooms that clients share.
+    pub(super) fn own_room(&mut self) -> Option<Room> {
+        let ledger = self.ledger.lock().unwrap();
+        let sockets: Vec<SocketId> = ledger.accounts.values().map(|account| account.socket).collect();
+        drop(ledger);
+        (!sockets.is_empty()).then(|| Room::Socket(sockets[self.dice.random_range(0..sockets.len())]))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // jobs hold their connection
+        self.links.iter().for_each(|link| drop(link.job.take()));
+    }
+}
+
+pub(super) fn poll(job: &mut Job) -> Poll<()> {
+    job.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
