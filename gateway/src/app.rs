@@ -19,7 +19,7 @@ use crate::ops::{self, Health};
 use crate::policy::NamespacePolicy;
 use crate::publish::{self, ApiKeys, PublishMetrics, PublishState};
 use crate::rooms::mailbox::Mailbox;
-use crate::rooms::{Router, WorkerPort};
+use crate::rooms::{RoomMetrics, Router, WorkerPort};
 use crate::session::{Counter, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
 use crate::transport::{Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake};
@@ -51,7 +51,7 @@ async fn run(config: Config) -> Result<()> {
         (0..workers).map(|_| Arc::new(Mailbox::new(config.fanout.mailbox, Arc::clone(&space)))).collect();
     let (commands, command_queues): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
     let ports = mailboxes.iter().cloned().zip(commands).map(|(mailbox, commands)| WorkerPort { mailbox, commands });
-    let router = Arc::new(Router::new(ports.collect(), namespaces.len(), space));
+    let router = Arc::new(Router::new(ports.collect(), namespaces.len(), space, RoomMetrics::register(&registry)?));
 
     let adapter: Arc<dyn Adapter> =
         Arc::new(MemoryAdapter::new(memory_limits(&config), Arc::clone(&router) as _, system_clock()));

@@ -118,6 +118,7 @@ impl Feed {
             return worker;
         }
         match &self.state {
+            State::Live if mutated!(ForgetReplayed) => worker,
             State::Live => worker.max(self.floor),
             State::Opening(hold) => hold.cursor,
             State::Holding(hold) => hold.cursor,
@@ -140,7 +141,7 @@ impl Feed {
         worker: Position,
         max_held: usize,
     ) -> Verdict {
-        if self.last_ticket == ticket {
+        if self.last_ticket == ticket && !mutated!(OncePerRoom) {
             return Verdict::Keep;
         }
         match message.position() {
@@ -198,6 +199,9 @@ impl Feed {
 
     /// Whether a room that decides about `except` is not confirmed yet.
     fn is_uncertain(&self, except: &[Room]) -> bool {
+        if mutated!(GuessExcept) {
+            return false;
+        }
         except.iter().any(|room| self.stay(room).is_some_and(|stay| stay.since == Position::NEVER))
     }
 

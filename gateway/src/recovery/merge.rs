@@ -15,7 +15,7 @@ pub fn ranges(memberships: &[Membership], from: Position, through: Position) -> 
         let through = membership.until.map_or(through, |until| until.min(through));
         (after < through).then(|| Range { room: membership.room.clone(), after, through })
     };
-    memberships.iter().filter_map(part).collect()
+    memberships.iter().filter(|stay| stay.until.is_none() || !mutated!(ForgetPastStays)).filter_map(part).collect()
 }
 
 /// The messages of these logs that are meant for a socket with these stays:

@@ -20,10 +20,26 @@ pub(crate) enum Mutation {
     ForgetOverflow,
     /// `except` is judged by the rooms of now.
     ExceptByPresentRooms,
+    /// A room being left is live until its session has been written.
+    LeaveWithoutHold,
+    /// After a join that may have been written, what was held is sent.
+    ReleaseInDoubt,
+    /// A room is left without waiting for what was published before.
+    LeaveAtOnce,
+    /// A live socket's position is its worker's, though it was replayed more.
+    ForgetReplayed,
+    /// `except` is judged while a room that decides is not confirmed.
+    GuessExcept,
+    /// A message to several rooms comes by way of each.
+    OncePerRoom,
+    /// Rooms that were left are not read.
+    ForgetPastStays,
+    /// What the client shows is not believed.
+    IgnoreOffset,
 }
 
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 7] = [
+    pub(crate) const ALL: [Mutation; 15] = [
         Mutation::SkipHold,
         Mutation::ReadBeforeConfirmation,
         Mutation::DropSince,
@@ -31,6 +47,14 @@ impl Mutation {
         Mutation::ReleaseAll,
         Mutation::ForgetOverflow,
         Mutation::ExceptByPresentRooms,
+        Mutation::LeaveWithoutHold,
+        Mutation::ReleaseInDoubt,
+        Mutation::LeaveAtOnce,
+        Mutation::ForgetReplayed,
+        Mutation::GuessExcept,
+        Mutation::OncePerRoom,
+        Mutation::ForgetPastStays,
+        Mutation::IgnoreOffset,
     ];
 }
 

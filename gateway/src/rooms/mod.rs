@@ -13,8 +13,10 @@
 //! space, and whoever feeds it waits (`carillon_fanout_waits_total`).
 
 pub mod mailbox;
+mod metrics;
 mod router;
 mod shard;
 
+pub use metrics::RoomMetrics;
 pub use router::{Command, CommandSender, Router, WorkerPort};
 pub use shard::{Recipient, Shard};

@@ -12,6 +12,7 @@ use crate::adapter::{Node, Operation, Report};
 use crate::message::{Message, NamespaceId, Position, Room, SocketId};
 
 use super::mailbox::{Delivery, Mailbox};
+use super::metrics::RoomMetrics;
 
 /// How long a worker may take to carry an operation out.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ pub struct Router {
     /// By namespace: the workers of each room, as bits.
     index: Vec<Mutex<Index>>,
     space: Arc<Notify>,
+    metrics: RoomMetrics,
 }
 
 type Index = HashMap<Room, u64, foldhash::fast::RandomState>;
@@ -48,9 +50,9 @@ impl Router {
     pub const MAX_WORKERS: usize = 64;
 
     /// `space` must be the one that the mailboxes were made with.
-    pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>) -> Self {
+    pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>, metrics: RoomMetrics) -> Self {
         assert!(workers.len() <= Self::MAX_WORKERS, "at most {} workers", Self::MAX_WORKERS);
-        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space }
+        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space, metrics }
     }
 
     /// This worker has its first members in these rooms.
@@ -121,6 +123,7 @@ impl Node for Router {
     async fn space(&self) {
         let space = self.space.notified();
         if !self.has_space() {
+            self.metrics.waited();
             space.await;
         }
     }

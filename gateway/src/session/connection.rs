@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::protocol::{Format, Parser};
 use super::close::Close;
 use super::link::{Link, PollLink};
 use super::operate::Order;
-use super::outbound::{MAX_SLICES, Outbound};
+use super::outbound::Outbound;
 use super::slot::Slot;
 use super::socket::Socket;
 use super::worker::Worker;
@@ -65,7 +65,9 @@ pub struct Connection {
     blocked: Cell<bool>,
     /// The job of the task waits until no more than this is to be written.
     awaited: Cell<Option<usize>>,
-    _slots: (Slot, Option<Slot>),
+    _slot: Slot,
+    /// Of the worker's streams, once it has one.
+    pub(super) stream_slot: RefCell<Option<Slot>>,
 }
 
 /// Bytes that may wait for a polling client's next GET before it counts as
@@ -119,7 +121,8 @@ impl Connection {
             dirty: Cell::new(false),
             blocked: Cell::new(false),
             awaited: Cell::new(None),
-            _slots: opening.slots,
+            _slot: opening.slots.0,
+            stream_slot: RefCell::new(opening.slots.1),
             worker,
         }
     }
@@ -164,12 +167,14 @@ impl Connection {
         if self.closing.get().is_some() {
             return;
         }
-        let bytes = {
+        let (waiting, bytes) = {
             let mut outbound = self.outbound.borrow_mut();
+            let waiting = outbound.bytes();
             outbound.push(packet);
-            outbound.bytes()
+            (waiting, outbound.bytes())
         };
-        if bytes > self.worker.shared.limits.outbound_queue {
+        // one packet of any size passes: who waits for nothing is not slow
+        if waiting > 0 && bytes > self.worker.shared.limits.outbound_queue {
             return self.close(Close::SlowConsumer);
         }
         if !self.dirty.replace(true) {
@@ -210,14 +215,9 @@ impl Connection {
 
     fn write(&self, stream: &TcpStream) {
         let mut outbound = self.outbound.borrow_mut();
+        let mut scratch = self.worker.write_scratch.borrow_mut();
         while !outbound.is_empty() {
-            let written = if outbound.is_single() {
-                stream.try_write(outbound.first())
-            } else {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let count = outbound.slices(&mut slices);
-                stream.try_write_vectored(&slices[..count])
-            };
+            let written = stream.try_write(outbound.next_write(&mut scratch));
             match written {
                 Ok(written) => outbound.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -392,22 +392,29 @@ impl Connection {
 
     // ---- the end
 
-    /// Gives everything back: rooms, the session's last refresh, the stream.
+    /// Gives everything back: rooms, the stream, the place at the worker, and
+    /// the session, which stays to be recovered.
     pub(super) async fn finish(self: Rc<Self>, close: Close) {
+        let sockets = self.give_back(close);
+        for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
+            if self.worker.shared.adapter.detach(refresh).await.is_err() {
+                tracing::debug!(connection = %self.id, "the session's last refresh was not written");
+            }
+        }
+    }
+
+    /// All of it that needs no waiting; answers the sockets there were.
+    pub(super) fn give_back(self: &Rc<Self>, close: Close) -> SmallVec<[Rc<Socket>; 1]> {
         let worker = &self.worker;
-        worker.remove(&self);
+        worker.remove(self);
         let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
         for socket in &sockets {
             worker.cut(socket.namespace()).forget_all(socket);
         }
-        self.say_goodbye(close);
         worker.shared.metrics.closed(close, self.transport());
+        self.say_goodbye(close);
         tracing::debug!(connection = %self.id, reason = close.label(), namespaces = sockets.len(), "connection closed");
-        for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
-            if worker.shared.adapter.detach(refresh).await.is_err() {
-                tracing::debug!(connection = %self.id, "the session's last refresh was not written");
-            }
-        }
+        sockets
     }
 
     fn say_goodbye(&self, close: Close) {

@@ -18,7 +18,7 @@ use crate::adapter::{
     Adapter, Membership, NewSession, ReadError, ReadLimit, RoomChange, SessionKey, TakenOver, Unavailable, WriteError,
 };
 use crate::message::{Message, NamespaceRef, Offset, Position, Room};
-use crate::recovery::{Released, merge, mutated, ranges};
+use crate::recovery::{Released, Stay, merge, mutated, ranges};
 use crate::rooms::{Recipient, Router, Shard};
 
 /// A recipient that can be waited for.
@@ -159,20 +159,23 @@ impl<R: Paced> Cut<'_, R> {
         }
     }
 
-    /// A live socket enters rooms; live in them when this returns. On an error
-    /// it is in none of them.
+    /// A live socket enters rooms; live in them when this returns. After an
+    /// error the connection must end: whether it is in them is for the session
+    /// to say, so nothing that was held may follow.
     pub(crate) async fn join(&self, recipient: &R, key: Option<SessionKey>, rooms: Vec<Room>) -> Result<(), CutError> {
         let rooms: Vec<Room> =
             rooms.into_iter().filter(|room| recipient.feed().borrow().stay(room).is_none()).collect();
         if rooms.is_empty() {
             return Ok(());
         }
-        let entered = self.enter(recipient, key, &rooms).await;
-        if entered.is_err() {
-            self.forget(recipient, &rooms);
+        if let Err(error) = self.enter(recipient, key, &rooms).await {
+            if mutated!(ReleaseInDoubt) {
+                self.forget(recipient, &rooms);
+                self.release(recipient).await?;
+            }
+            return Err(error);
         }
-        self.release(recipient).await?;
-        entered
+        self.release(recipient).await
     }
 
     async fn enter(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
@@ -190,7 +193,8 @@ impl<R: Paced> Cut<'_, R> {
     }
 
     /// A live socket leaves rooms. What was published before is still its own;
-    /// it has had it when this returns.
+    /// it has had it when this returns. After an error the connection must end:
+    /// whether it is still in them is for the session to say.
     pub(crate) async fn leave(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
         let rooms: Vec<Room> =
             rooms.iter().filter(|room| recipient.feed().borrow().stay(room).is_some()).cloned().collect();
@@ -198,13 +202,31 @@ impl<R: Paced> Cut<'_, R> {
             return Ok(());
         }
         if let Some(key) = key {
+            // until the end of the stay is known, what it decides about is held
+            let stays = self.suspend(recipient, &rooms);
             let change = RoomChange { join: Vec::new(), leave: rooms.clone() };
             let until = self.adapter.change_rooms(key, change).await?.position;
+            for (room, since) in stays {
+                self.settle(recipient, &[room], since);
+            }
             self.shard.borrow_mut().bound(self.namespace.id, recipient, &rooms, until);
-            recipient.reached(until).await?;
+            self.release(recipient).await?;
+            if !mutated!(LeaveAtOnce) {
+                recipient.reached(until).await?;
+            }
         }
         self.forget(recipient, &rooms);
         Ok(())
+    }
+
+    /// Makes rooms pending again; answers since when the recipient is in them.
+    fn suspend(&self, recipient: &R, rooms: &[Room]) -> Vec<(Room, Position)> {
+        let since = |room: &Room| Some((room.clone(), recipient.feed().borrow().stay(room)?.since));
+        let stays = rooms.iter().filter_map(since).collect();
+        if !mutated!(LeaveWithoutHold) {
+            self.settle(recipient, rooms, Position::NEVER);
+        }
+        stays
     }
 
     /// Enters rooms pending, and waits until they are heard.
@@ -252,7 +274,11 @@ impl<R: Paced> Cut<'_, R> {
 
 fn present<R: Recipient>(recipient: &R) -> Vec<Membership> {
     let feed = recipient.feed().borrow();
-    let stay = |stay: &crate::recovery::Stay| Membership { room: stay.room.clone(), since: stay.since, until: None };
+    let stay = |stay: &Stay| Membership {
+        room: stay.room.clone(),
+        since: stay.since,
+        until: (stay.until != Position::NEVER).then_some(stay.until),
+    };
     feed.stays().iter().map(stay).collect()
 }
 
@@ -267,7 +293,7 @@ pub(crate) fn memberships(taken: &TakenOver) -> Vec<Membership> {
 /// Up to where the client has everything: the latest of what is known, of the
 /// present epoch.
 pub(crate) fn resume_from(taken: &TakenOver, offset: Option<Offset>) -> Position {
-    let offset = offset.filter(|offset| offset.epoch == taken.start.epoch);
+    let offset = offset.filter(|offset| offset.epoch == taken.start.epoch && !mutated!(IgnoreOffset));
     let known = taken.start.position.max(taken.confirmed.position);
     offset.map_or(known, |offset| known.max(offset.position))
 }

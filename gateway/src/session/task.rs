@@ -27,9 +27,30 @@ const ROUNDS: usize = 16;
 pub(super) async fn run(connection: Rc<Connection>, input: BytesMut) {
     let reader = Reader::new(connection.worker.shared.limits.max_payload);
     let mut task = Task { job: None, input, reader, ended: false };
-    let close = poll_fn(|context| task.poll(&connection, context)).await;
+    let unfinished = Unfinished(Some(connection));
+    let close = poll_fn(|context| unfinished.0.as_ref().map_or(Poll::Pending, |c| task.poll(c, context))).await;
     drop(task);
-    Box::pin(connection.finish(close)).await;
+    if let Some(connection) = unfinished.finish() {
+        Box::pin(connection.finish(close)).await;
+    }
+}
+
+/// A connection whose task must not vanish without giving it back, not even
+/// by a panic.
+struct Unfinished(Option<Rc<Connection>>);
+
+impl Unfinished {
+    fn finish(mut self) -> Option<Rc<Connection>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.give_back(Close::Lost);
+        }
+    }
 }
 
 struct Task {

@@ -20,6 +20,7 @@ use crate::protocol::websocket::{self, Message, Opcode, Reader};
 use super::connection::Connection;
 use super::link::Link;
 use super::outbound::Outbound;
+use super::slot::Slot;
 
 /// Bytes of a probe and an upgrade packet, with room for more behind them.
 const BUFFER: usize = 1024;
@@ -31,10 +32,14 @@ impl Connection {
     }
 
     /// Follows the client's probe on this stream; polling goes on if it fails.
-    pub async fn upgrade(self: Rc<Self>, stream: TcpStream, input: BytesMut) {
+    /// `slot`: the stream's place among its worker's.
+    pub async fn upgrade(self: Rc<Self>, stream: TcpStream, input: BytesMut, slot: Option<Slot>) {
         let timeout = self.worker.shared.limits.upgrade_timeout;
         match tokio::time::timeout(timeout, self.probe(&stream, input)).await {
-            Ok(Ok(rest)) => self.take_over(stream, rest),
+            Ok(Ok(rest)) => {
+                *self.stream_slot.borrow_mut() = slot;
+                self.take_over(stream, rest);
+            }
             Ok(Err(_)) | Err(_) => {
                 if let Link::Polling(link) = &mut *self.link.borrow_mut() {
                     link.upgrading = false;

@@ -109,6 +109,8 @@ pub struct Worker {
     rescheduled: Notify,
     dirty: RefCell<Vec<Rc<Connection>>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// Where packets are joined for one write.
+    pub(super) write_scratch: RefCell<Box<[u8]>>,
     local: RefCell<Option<LocalFrames>>,
     /// Counts the batches taken from the mailbox.
     taken: watch::Sender<u64>,
@@ -161,6 +163,7 @@ impl Worker {
             rescheduled: Notify::new(),
             dirty: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            write_scratch: RefCell::new(vec![0; SCRATCH].into()),
             local: RefCell::default(),
             taken: watch::Sender::default(),
         }

@@ -74,9 +74,8 @@ pub(super) fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Toke
         let Ok(stream) = stream.into_std() else { return };
         let slot = served.slot.take();
         let run = move |connection: Rc<crate::session::Connection>| async move {
-            let _slot = slot;
             if let Ok(stream) = TcpStream::from_std(stream) {
-                connection.upgrade(stream, input).await;
+                connection.upgrade(stream, input, slot).await;
             }
         };
         owner::on_owner(&served.worker, &served.transports, sid, run).await;

@@ -35,6 +35,9 @@ pub(super) struct Log {
     /// Rooms that lost entries to `max_bytes`, by the last entry lost.
     marks: VecDeque<(Position, Key)>,
     bytes: usize,
+    /// All before it was dropped for its age; the clock may have stepped back
+    /// since.
+    expired: Position,
     limits: LogLimits,
 }
 
@@ -47,7 +50,14 @@ struct RoomLog {
 
 impl Log {
     pub(super) fn new(limits: LogLimits) -> Self {
-        Log { rooms: HashMap::default(), ages: VecDeque::new(), marks: VecDeque::new(), bytes: 0, limits }
+        Log {
+            rooms: HashMap::default(),
+            ages: VecDeque::new(),
+            marks: VecDeque::new(),
+            bytes: 0,
+            expired: Position::ZERO,
+            limits,
+        }
     }
 
     /// Appends to the log of each of the message's rooms.
@@ -77,6 +87,7 @@ impl Log {
     /// Drops what is older than the retention.
     pub(super) fn expire(&mut self, now: u64) {
         let oldest = self.oldest(now);
+        self.expired = oldest;
         while let Some((id, key)) = self.ages.pop_front_if(|(id, _)| *id < oldest) {
             if let Some(log) = self.rooms.get_mut(&key)
                 && log.first() == Some(id)
@@ -102,7 +113,7 @@ impl Log {
 
     fn oldest(&self, now: u64) -> Position {
         let retention = u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX);
-        Position::new(now.saturating_sub(retention), 0)
+        Position::new(now.saturating_sub(retention), 0).max(self.expired)
     }
 
     /// The messages of each range, in order.

@@ -113,6 +113,10 @@ impl Adapter for Fake {
         Err(Unavailable)
     }
 
+    async fn detach(&self, _: Refresh) -> Result<(), Unavailable> {
+        Err(Unavailable)
+    }
+
     async fn end_session(&self, _: SessionKey) -> Result<(), Unavailable> {
         Err(Unavailable)
     }

@@ -2,16 +2,17 @@
 //! backends that publish.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use smallvec::smallvec;
 
 use crate::adapter::Adapter;
-use crate::message::{Draft, Position, PrivateId, Room, SocketId};
+use crate::message::{Draft, NamespaceRef, Position, PrivateId, Room, SocketId};
 use crate::protocol::Body;
 
+use super::ledger::Ledger;
 use super::server::{Frame, Input, Link};
 use super::world::World;
 
@@ -44,7 +45,24 @@ fn some_rooms(dice: &mut SmallRng, most: u32) -> Vec<Room> {
     rooms
 }
 
+/// A client that is nowhere, and may turn up anywhere.
+pub(super) struct Roamer {
+    rooms: Vec<Room>,
+    pid: Option<PrivateId>,
+    offset: Option<Position>,
+}
+
 impl Client {
+    /// Hands over what the client knows, if it is not connected.
+    pub(super) fn roam(&self) -> Option<Roamer> {
+        let away = self.link.is_none() && self.attempts.is_empty();
+        away.then(|| Roamer { rooms: self.rooms.clone(), pid: self.pid, offset: self.offset })
+    }
+
+    pub(super) fn arrive(Roamer { rooms, pid, offset }: Roamer) -> Self {
+        Client { rooms, pid, offset, link: None, attempts: vec![], seen: vec![] }
+    }
+
     pub(super) fn new(dice: &mut SmallRng) -> Self {
         Client { rooms: some_rooms(dice, 3), pid: None, offset: None, link: None, attempts: vec![], seen: vec![] }
     }
@@ -191,7 +209,10 @@ impl World {
 
     /// A backend, or a client by way of the gateway, publishes.
     pub(super) fn publish(&mut self) {
-        let batch: Vec<Draft> = (0..self.dice.random_range(1..4)).map(|_| self.draft()).collect();
+        let namespace = &self.places[0].namespace;
+        let count = self.dice.random_range(1..4);
+        let batch: Vec<Draft> =
+            (0..count).map(|_| draft(&mut self.dice, &self.ledger, namespace, &mut self.names)).collect();
         self.tally.published += batch.len();
         let (adapter, ledger) = (Arc::clone(&self.adapter), Arc::clone(&self.ledger));
         self.tasks.push(Box::pin(async move {
@@ -204,22 +225,29 @@ impl World {
             }
         }));
     }
+}
 
-    fn draft(&mut self) -> Draft {
-        let rooms = match self.dice.random_range(0..100) {
-            0..60 => smallvec![room(self.dice.random_range(0..ROOMS))],
-            60..85 => some_rooms(&mut self.dice, 3).into(),
-            85..92 => smallvec![Room::All],
-            _ => smallvec![self.own_room().unwrap_or(Room::All)],
-        };
-        let except = match self.dice.random_range(0..100) {
-            0..20 => some_rooms(&mut self.dice, 2),
-            20..30 => self.own_room().into_iter().collect(),
-            _ => Vec::new(),
-        };
-        self.names += 1;
-        let body = Body::from_values("n", &[self.names.into()]).unwrap();
-        let namespace = self.places[0].namespace.clone();
-        Draft { namespace, rooms, except, body, volatile: self.dice.random_ratio(1, 5), idempotency: None }
-    }
+/// Something to publish.
+pub(super) fn draft(
+    dice: &mut SmallRng,
+    ledger: &Mutex<Ledger>,
+    namespace: &NamespaceRef,
+    names: &mut u64,
+) -> Draft {
+    let own = ledger.lock().unwrap().own_room(dice);
+    let rooms = match dice.random_range(0..100) {
+        0..60 => smallvec![room(dice.random_range(0..ROOMS))],
+        60..85 => some_rooms(dice, 3).into(),
+        85..92 => smallvec![Room::All],
+        _ => smallvec![own.clone().unwrap_or(Room::All)],
+    };
+    let except = match dice.random_range(0..100) {
+        0..20 => some_rooms(dice, 2),
+        20..30 => own.into_iter().collect(),
+        _ => Vec::new(),
+    };
+    *names += 1;
+    let body = Body::from_values("n", &[(*names).into()]).unwrap();
+    let namespace = namespace.clone();
+    Draft { namespace, rooms, except, body, volatile: dice.random_ratio(1, 5), idempotency: None }
 }

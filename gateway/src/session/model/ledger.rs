@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt;
+use rand::rngs::SmallRng;
+
 use crate::adapter::{Membership, NewSession, RoomChange};
 use crate::message::{Message, Position, PrivateId, Room, SocketId};
 
 /// A logged message.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: Position,
     rooms: Vec<Room>,
     except: Vec<Room>,
@@ -34,7 +37,7 @@ pub(super) struct Account {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    log: Vec<Entry>,
+    pub(super) log: Vec<Entry>,
     pub(super) accounts: BTreeMap<PrivateId, Account>,
     pub(super) problems: Vec<String>,
     pub(super) ttl: u64,
@@ -102,10 +105,10 @@ impl Ledger {
 
     pub(super) fn on_change(&mut self, pid: PrivateId, change: &RoomChange, at: Position) {
         let Some(account) = self.accounts.get_mut(&pid) else { return };
-        for (room, until) in &change.leave {
+        for room in &change.leave {
             let stay = account.stays.iter_mut().find(|stay| stay.room == *room && stay.until.is_none());
             if let Some(stay) = stay {
-                stay.until = Some(*until);
+                stay.until = Some(at);
             }
         }
         for room in &change.join {
@@ -128,6 +131,12 @@ impl Ledger {
     /// How much the client of a session has received.
     pub(super) fn received(&self, pid: PrivateId) -> usize {
         self.accounts.get(&pid).map_or(0, |account| account.received.len())
+    }
+
+    /// Some client's own room.
+    pub(super) fn own_room(&self, dice: &mut SmallRng) -> Option<Room> {
+        let nth = (!self.accounts.is_empty()).then(|| dice.random_range(0..self.accounts.len()))?;
+        self.accounts.values().nth(nth).map(|account| Room::Socket(account.socket))
     }
 
     /// Somebody holds that a client which had received so much had everything

@@ -35,9 +35,16 @@ pub(super) async fn pause(times: u32) {
 /// The node: what the adapter hands out is noted, and reaches the router as
 /// far as the node is subscribed.
 pub(super) struct Bus {
-    pub(super) router: Arc<Router>,
-    pub(super) ledger: Arc<Mutex<Ledger>>,
-    pub(super) heard: Mutex<HashSet<Room>>,
+    router: Arc<Router>,
+    ledger: Arc<Mutex<Ledger>>,
+    heard: Mutex<HashSet<Room>>,
+    hears_all: bool,
+}
+
+impl Bus {
+    pub(super) fn new(router: Arc<Router>, ledger: Arc<Mutex<Ledger>>, hears_all: bool) -> Self {
+        Bus { router, ledger, heard: Mutex::default(), hears_all }
+    }
 }
 
 #[async_trait]
@@ -46,7 +53,7 @@ impl Node for Bus {
         self.ledger.lock().unwrap().on_message(&message);
         // several rooms: by way of the channel that every node hears
         let heard = self.heard.lock().unwrap();
-        if message.rooms.len() > 1 || message.rooms.iter().any(|room| heard.contains(room)) {
+        if self.hears_all || message.rooms.len() > 1 || message.rooms.iter().any(|room| heard.contains(room)) {
             self.router.deliver(message);
         }
     }

@@ -89,7 +89,6 @@ pub(super) struct Link {
 }
 
 pub(super) struct Socket {
-    pub(super) id: SocketId,
     pub(super) key: SessionKey,
     link: std::rc::Weak<Link>,
     feed: RefCell<Feed>,
@@ -145,6 +144,16 @@ impl Paced for Rc<Socket> {
         .await;
         if link.closing.get() { Err(Gone) } else { Ok(()) }
     }
+
+    async fn reached(&self, position: Position) -> Result<(), Gone> {
+        let Some(link) = self.link.upgrade() else { return Err(Gone) };
+        poll_fn(|_| {
+            let behind = link.place.shard.borrow().position() < position;
+            if behind && !link.closing.get() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        if link.closing.get() { Err(Gone) } else { Ok(()) }
+    }
 }
 
 impl Place {
@@ -194,9 +203,8 @@ impl Link {
         }
     }
 
-    fn socket(self: &Rc<Self>, id: SocketId, key: SessionKey, from: Position) -> Rc<Socket> {
+    fn socket(self: &Rc<Self>, key: SessionKey, from: Position) -> Rc<Socket> {
         let socket = Rc::new(Socket {
-            id,
             key,
             link: Rc::downgrade(self),
             feed: RefCell::new(Feed::opening(from)),
@@ -236,7 +244,7 @@ impl Link {
         let namespace = self.place.namespace.id;
         let session = NewSession { pid, socket: id, namespace, subject: None, rooms: rooms.clone() };
         rooms.extend([Room::All, Room::Socket(id)]);
-        let socket = self.socket(id, key, Position::ZERO);
+        let socket = self.socket(key, Position::ZERO);
         let cut = self.place.cut();
         cut.open(&socket, &rooms, Some(session)).await?;
         self.connected(&socket);
@@ -253,7 +261,7 @@ impl Link {
         };
         let key = SessionKey { pid, generation: taken.generation };
         let from = resume_from(&taken, offset);
-        let socket = self.socket(taken.socket, key, from);
+        let socket = self.socket(key, from);
         let cut = self.place.cut();
         let missed = match cut.recover(&socket, &memberships(&taken), from).await {
             Ok(missed) => missed,

@@ -26,6 +26,8 @@ pub(super) struct Setting {
     pub(super) faults: u32,
     /// Clients try twice at once.
     pub(super) twice: bool,
+    /// The node needs no subscriptions.
+    pub(super) hears_all: bool,
 }
 
 const PLENTY: usize = 1 << 30;
@@ -44,9 +46,9 @@ impl Setting {
         let replay = ReadLimit { messages: tight(10, 2..12), bytes: PLENTY };
         let log_entries = tight(8, 2..12);
         let log_bytes = tight(8, 2_000..15_000);
-        let session_ttl = tight(12, 30..150).min(1_000_000) as u64;
-        let retention = tight(12, 40..200).min(10_000_000) as u64;
-        let clock_steps = tight(30, 0..1) == 0;
+        let session_ttl = tight(12, 30..200).min(1_000_000) as u64;
+        let retention = tight(15, 15..150).min(10_000_000) as u64;
+        let clock_steps = tight(50, 0..1) == 0;
         let faults = tight(30, 1..6);
         let twice = tight(25, 0..1) == 0;
         let faults = if faults == PLENTY { 0 } else { faults as u32 };
@@ -65,6 +67,27 @@ impl Setting {
             clock_steps,
             faults,
             twice,
+            hears_all: false,
+        }
+    }
+
+    /// For workers that are threads: nothing is ever lost.
+    pub(super) fn roomy() -> Self {
+        Setting {
+            clients: 12,
+            outbound: PLENTY,
+            max_held: 2000,
+            mailbox: 20_000,
+            replay: ReadLimit { messages: PLENTY, bytes: PLENTY },
+            log_entries: PLENTY,
+            log_bytes: PLENTY,
+            trims: false,
+            session_ttl: 1_000_000,
+            retention: 10_000_000,
+            clock_steps: true,
+            faults: 0,
+            twice: true,
+            hears_all: true,
         }
     }
 

@@ -1,35 +1,33 @@
 //! One run: workers, clients and publishers, and the dice that decide who is
 //! next.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Notify, mpsc};
 
 use crate::adapter::Adapter;
-use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits};
-use crate::message::{Namespaces, PrivateId, Room, SocketId, Token};
-use crate::rooms::mailbox::{Delivery, Mailbox};
-use crate::rooms::{Command, Router, Shard, WorkerPort};
+use crate::message::{PrivateId, Token};
+use crate::rooms::mailbox::Delivery;
+use crate::rooms::{Command, Shard};
 
 use super::client::Client;
 use super::ledger::Ledger;
-use super::scheduled::{Bus, Scheduled};
+use super::node::{Node, Seat};
+use super::scheduled::Scheduled;
 use super::server::{Frame, Job, Link, Outcome, Place};
 use super::setting::Setting;
 use super::tally::Tally;
 
-const WORKERS: usize = 3;
-const STEPS: usize = 450;
-const START: u64 = 1_000_000;
+pub(super) const WORKERS: usize = 3;
+const STEPS: usize = 700;
 
+/// A part of the gateway, and who has to do with it.
 pub(super) struct World {
     pub(super) dice: SmallRng,
     pub(super) setting: Setting,
@@ -46,58 +44,35 @@ pub(super) struct World {
 }
 
 impl World {
+    /// All of it, as a seed decides.
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = SmallRng::seed_from_u64(seed);
         let setting = Setting::draw(&mut dice);
-        let clock = Arc::new(AtomicU64::new(START));
-        let space = Arc::new(Notify::new());
-        let mailboxes: Vec<_> =
-            (0..WORKERS).map(|_| Arc::new(Mailbox::new(setting.mailbox, Arc::clone(&space)))).collect();
-        let (ports, mut commands): (Vec<_>, Vec<_>) = mailboxes
-            .iter()
-            .map(|mailbox| {
-                let (commands, taken) = mpsc::channel(64);
-                (WorkerPort { mailbox: Arc::clone(mailbox), commands }, taken)
-            })
-            .unzip();
-        let router = Arc::new(Router::new(ports, 1, space));
-        let ttl = setting.session_ttl;
-        let ledger = Ledger { ttl, retention: setting.retention, latest: START, ..Ledger::default() };
-        let ledger = Arc::new(Mutex::new(ledger));
-        let bus = Bus { router: Arc::clone(&router), ledger: Arc::clone(&ledger), heard: Mutex::default() };
-        let bus = Arc::new(bus);
-        let limits = MemoryLimits {
-            log: LogLimits {
-                retention: Duration::from_millis(setting.retention),
-                max_entries_per_room: setting.log_entries,
-                max_bytes: setting.log_bytes,
-            },
-            session_ttl: Duration::from_millis(ttl),
-            max_sessions: 0,
-            idempotency: Duration::from_secs(1),
-            max_idempotency_keys: 10,
-        };
-        let told = Arc::clone(&clock);
-        let node = Arc::clone(&bus) as Arc<dyn crate::adapter::Node>;
-        let memory = MemoryAdapter::new(limits, node, Arc::new(move || told.load(Ordering::Relaxed)));
-        let adapter = Arc::new(Scheduled::new(memory, bus, Arc::clone(&clock), seed ^ 0x5eed, setting.faults));
-        let namespaces = Namespaces::new([("/", true)]);
-        let places = mailboxes.into_iter().zip(commands.drain(..)).enumerate().map(|(index, (mailbox, commands))| {
+        let (node, seats) = Node::new(&setting, seed);
+        let mut world = World::part(&node, setting, dice, seats);
+        world.clients = (0..world.setting.clients).map(|_| Client::new(&mut world.dice)).collect();
+        world
+    }
+
+    /// Some of its workers.
+    pub(super) fn part(node: &Node, setting: Setting, dice: SmallRng, seats: Vec<Seat>) -> Self {
+        let place = |seat: Seat| {
             Rc::new(Place {
-                index,
+                index: seat.index,
                 shard: Shard::new(1, setting.max_held).into(),
-                router: Arc::clone(&router),
-                mailbox,
-                commands: commands.into(),
+                router: Arc::clone(&node.router),
+                mailbox: seat.mailbox,
+                commands: seat.commands.into(),
                 batch: VecDeque::new().into(),
-                adapter: Arc::clone(&adapter),
-                namespace: namespaces.by_name("/").unwrap().clone(),
+                adapter: Arc::clone(&node.adapter),
+                namespace: node.namespace.clone(),
                 limit: setting.replay,
             })
-        });
-        let places = places.collect();
-        let clients = (0..setting.clients).map(|_| Client::new(&mut dice)).collect();
-        let (links, tasks, tally) = Default::default();
+        };
+        let places = seats.into_iter().map(place).collect();
+        let (adapter, ledger, clock) =
+            (Arc::clone(&node.adapter), Arc::clone(&node.ledger), Arc::clone(&node.adapter.clock));
+        let (links, clients, tasks, tally) = Default::default();
         World { dice, setting, places, adapter, ledger, clock, links, clients, tasks, tally, names: 0 }
     }
 
@@ -110,21 +85,23 @@ impl World {
         self.reckon()
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         match self.dice.random_range(0..100) {
-            0..22 => {
+            0..20 => {
                 let place = self.dice.random_range(0..self.places.len());
                 let most = [1, 1, 2, 100][self.dice.random_range(0..4)];
                 self.hand_out(place, most);
             }
-            22..42 => self.run_link(),
-            42..55 => self.run_task(),
-            55..67 => self.publish(),
-            67..69 => self.adapter.inner.tick(),
-            69..74 => self.step_clock(),
-            74..93 => {
-                let client = self.dice.random_range(0..self.clients.len());
-                self.act(client);
+            20..40 => self.run_link(),
+            40..53 => self.run_task(),
+            53..61 => self.publish(),
+            61..63 => self.adapter.inner.tick(),
+            63..68 => self.step_clock(),
+            68..93 => {
+                if !self.clients.is_empty() {
+                    let client = self.dice.random_range(0..self.clients.len());
+                    self.act(client);
+                }
             }
             93..96 => self.ping(),
             96..97 => self.refresh(),
@@ -137,7 +114,7 @@ impl World {
     }
 
     /// The worker takes from its mailbox and hands out a part of what it took.
-    fn hand_out(&mut self, place: usize, most: usize) {
+    pub(super) fn hand_out(&mut self, place: usize, most: usize) {
         let place = &self.places[place];
         let mut batch = place.batch.borrow_mut();
         if batch.is_empty() {
@@ -216,7 +193,7 @@ impl World {
 
     fn step_clock(&mut self) {
         let now = self.clock.load(Ordering::Relaxed);
-        let now = match self.dice.random_range(0..40) {
+        let now = match self.dice.random_range(0..16) {
             0 if self.setting.clock_steps => now - self.dice.random_range(1..60),
             1 if self.setting.clock_steps => now + self.dice.random_range(1..60),
             _ => now + self.dice.random_range(0..4),
@@ -254,7 +231,8 @@ impl World {
         let links: Vec<_> = self.links.iter().filter(|link| link.place.index == place).cloned().collect();
         let adapter = Arc::clone(&self.adapter);
         self.tasks.push(Box::pin(async move {
-            let sockets = links.iter().flat_map(|link| link.sockets.borrow().clone().into_iter().map(move |s| (link, s)));
+            let sockets =
+                links.iter().flat_map(|link| link.sockets.borrow().clone().into_iter().map(move |s| (link, s)));
             let sockets: Vec<_> = sockets.collect();
             let batch = sockets.iter().map(|(_, socket)| socket.refresh()).collect();
             let Ok(fenced) = adapter.refresh(batch).await else { return };
@@ -274,7 +252,7 @@ impl World {
         }
     }
 
-    fn take_commands(&mut self, place: usize) {
+    pub(super) fn take_commands(&mut self, place: usize) {
         let place = &self.places[place];
         while let Ok(command) = place.commands.borrow_mut().try_recv() {
             match command {
@@ -287,57 +265,6 @@ impl World {
     pub(super) fn token(&mut self) -> Token {
         self.names += 1;
         Token::parse(&format!("{:020}", self.names)).unwrap()
-    }
-
-    /// Nothing new happens; what is under way comes to its end.
-    fn settle(&mut self) -> Result<(), String> {
-        self.adapter.calm.store(true, Ordering::Relaxed);
-        let mut quiet = 0;
-        for round in 0..2000 {
-            for place in 0..self.places.len() {
-                self.hand_out(place, usize::MAX);
-                self.take_commands(place);
-            }
-            (0..self.links.len()).rev().for_each(|link| self.run_job(link));
-            self.tasks.retain_mut(|task| poll(task).is_pending());
-            for link in &self.links {
-                link.closing.set(link.closing.get() || link.deserted.get());
-            }
-            if round % 20 == 0 {
-                self.adapter.inner.tick();
-            }
-            let waiting = (0..self.clients.len()).filter(|client| !self.come_home(*client)).count();
-            let busy = self.links.iter().any(|link| link.job.borrow().is_some() || !link.inbox.borrow().is_empty());
-            let still = waiting == 0 && !busy && self.tasks.is_empty() && self.links.len() == self.clients.len();
-            quiet = if still { quiet + 1 } else { 0 };
-            if quiet == 30 {
-                return Ok(());
-            }
-        }
-        Err("it does not come to rest".into())
-    }
-
-    fn reckon(&mut self) -> Result<(), String> {
-        let mut ledger = self.ledger.lock().unwrap();
-        if let Some(problem) = ledger.problems.pop() {
-            return Err(problem);
-        }
-        let live: HashSet<PrivateId> = self.clients.iter().filter_map(|client| client.pid).collect();
-        for pid in ledger.accounts.keys().copied().collect::<Vec<_>>() {
-            self.tally.excepted += ledger.check(pid, live.contains(&pid))?;
-        }
-        let heads = self.adapter.heads.load(Ordering::Relaxed) as usize;
-        self.tally.overflowed += heads.saturating_sub(self.tally.attempts());
-        self.tally.runs += 1;
-        Ok(())
-    }
-
-    /// Some client's own room, or a few of the rooms that clients share.
-    pub(super) fn own_room(&mut self) -> Option<Room> {
-        let ledger = self.ledger.lock().unwrap();
-        let sockets: Vec<SocketId> = ledger.accounts.values().map(|account| account.socket).collect();
-        drop(ledger);
-        (!sockets.is_empty()).then(|| Room::Socket(sockets[self.dice.random_range(0..sockets.len())]))
     }
 }
 
