@@ -132,8 +132,11 @@ pub struct SocketInfo {
 #[async_trait]
 pub trait Node: Send + Sync + 'static {
     /// Hands a message to the workers it concerns. Called in the one order,
-    /// never concurrently.
+    /// never concurrently; [`Node::announce`] follows the last of several.
     fn deliver(&self, message: Arc<Message>);
+
+    /// Wakes the workers for what was delivered.
+    fn announce(&self);
 
     /// Tells every worker that all up to `position` has been delivered.
     fn tick(&self, position: Position);

@@ -70,8 +70,9 @@ pub struct Frames {
     kind: Kind,
     namespace: Arc<str>,
     id: Option<u64>,
-    polling: OnceLock<Bytes>,
-    msgpack: OnceLock<Bytes>,
+    /// Boxed, as few messages are ever asked for these.
+    polling: OnceLock<Box<Bytes>>,
+    msgpack: OnceLock<Box<Bytes>>,
 }
 
 /// The packet types an event or acknowledgement is written with.
@@ -104,7 +105,9 @@ impl Frames {
     ) -> Self {
         const HEADER: usize = websocket::MAX_HEADER;
         let bytes = elements.len() + attachments.iter().map(|a| a.len() + HEADER).sum::<usize>();
-        let mut out = Vec::with_capacity(HEADER + bytes + namespace.len() + 64);
+        let numbers = if attachments.is_empty() { 0 } else { 4 } + if id.is_some() { 20 } else { 0 };
+        let ending = offset.map_or(0, |offset| offset.len() + 3);
+        let mut out = Vec::with_capacity(HEADER + 4 + numbers + namespace.len() + 1 + bytes + ending);
         out.resize(HEADER, 0);
         let mut digits = itoa::Buffer::new();
         out.push(b'4');
@@ -159,7 +162,7 @@ impl Frames {
         match format {
             Format::JsonWebSocket => self.websocket.clone(),
             Format::JsonPolling if self.attachments.is_empty() => self.packet(),
-            Format::JsonPolling => self.polling.get_or_init(|| self.polling_payload()).clone(),
+            Format::JsonPolling => Bytes::clone(self.polling.get_or_init(|| Box::new(self.polling_payload()))),
             Format::MsgpackWebSocket => self.msgpack().clone(),
             Format::MsgpackPolling => {
                 let frame = self.msgpack();
@@ -200,7 +203,7 @@ impl Frames {
                 Kind::Ack => msgpack::ACK,
             };
             let packet = msgpack::encode(kind, &self.namespace, Some(array), &self.attachments, self.id);
-            websocket::frame(Opcode::Binary, &packet)
+            Box::new(websocket::frame(Opcode::Binary, &packet))
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The queue between the one who reads the bus and a worker.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -17,10 +18,13 @@ pub enum Delivery {
     Tick(Position),
 }
 
-/// Bounded in bytes. One side puts, one worker takes all that waits at once.
+/// Bounded in bytes. One side puts and announces, one worker takes all that
+/// waits at once.
 #[derive(Debug)]
 pub struct Mailbox {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Vec<Delivery>>,
+    /// Of the messages in `waiting`.
+    bytes: AtomicUsize,
     worker: AtomicWaker,
     /// Told when a full mailbox was emptied; shared by all of a router's.
     space: Arc<Notify>,
@@ -28,35 +32,29 @@ pub struct Mailbox {
     capacity: usize,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    deliveries: Vec<Delivery>,
-    bytes: usize,
-}
-
 impl Mailbox {
     pub fn new(capacity: usize, space: Arc<Notify>) -> Self {
-        Mailbox { waiting: Mutex::default(), worker: AtomicWaker::new(), space, capacity }
+        Mailbox { waiting: Mutex::default(), bytes: AtomicUsize::new(0), worker: AtomicWaker::new(), space, capacity }
     }
 
     /// Puts one thing, also beyond the capacity: who puts asks
-    /// [`Self::is_full`] before.
+    /// [`Self::is_full`] before, and calls [`Self::announce`] after the last.
     pub fn put(&self, delivery: Delivery) {
-        let first = {
-            let mut waiting = self.lock();
-            if let Delivery::Message(message) = &delivery {
-                waiting.bytes += message.len();
-            }
-            waiting.deliveries.push(delivery);
-            waiting.deliveries.len() == 1
-        };
-        if first {
-            self.worker.wake();
+        let mut waiting = self.lock();
+        if let Delivery::Message(message) = &delivery {
+            self.bytes.fetch_add(message.len(), Ordering::Relaxed);
         }
+        waiting.push(delivery);
+    }
+
+    /// Wakes the worker for what was put: once for many, so that it takes them
+    /// together.
+    pub fn announce(&self) {
+        self.worker.wake();
     }
 
     pub fn is_full(&self) -> bool {
-        self.lock().bytes > self.capacity
+        self.bytes.load(Ordering::Relaxed) > self.capacity
     }
 
     /// Waits until something is there, then moves all of it to `batch`, which
@@ -75,11 +73,11 @@ impl Mailbox {
     fn try_take(&self, batch: &mut Vec<Delivery>) -> bool {
         let was_full = {
             let mut waiting = self.lock();
-            if waiting.deliveries.is_empty() {
+            if waiting.is_empty() {
                 return false;
             }
-            std::mem::swap(&mut waiting.deliveries, batch);
-            std::mem::take(&mut waiting.bytes) > self.capacity
+            std::mem::swap(&mut *waiting, batch);
+            self.bytes.swap(0, Ordering::Relaxed) > self.capacity
         };
         if was_full {
             self.space.notify_waiters();
@@ -87,7 +85,7 @@ impl Mailbox {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Delivery>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

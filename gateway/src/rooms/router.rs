@@ -110,9 +110,14 @@ impl Node for Router {
         }
     }
 
+    fn announce(&self) {
+        self.workers.iter().for_each(|worker| worker.mailbox.announce());
+    }
+
     fn tick(&self, position: Position) {
         for worker in &self.workers {
             worker.mailbox.put(Delivery::Tick(position));
+            worker.mailbox.announce();
         }
     }
 

@@ -42,6 +42,12 @@ struct Member<R> {
     until: Position,
 }
 
+/// Both go to one and the same room. (A message to several rooms is offered to
+/// all members of the first before those of the second: it stands alone.)
+fn same_room(a: &Message, b: &Message) -> bool {
+    a.namespace == b.namespace && a.rooms.len() == 1 && a.rooms == b.rooms
+}
+
 impl<R: Recipient> Shard<R> {
     pub fn new(namespaces: usize, max_held: usize) -> Self {
         Shard {
@@ -62,29 +68,41 @@ impl<R: Recipient> Shard<R> {
         self.position = self.position.max(position);
     }
 
-    /// Offers a message to every member of its rooms; answers how many were
-    /// sent it.
-    pub fn deliver(&mut self, message: &Arc<Message>) -> usize {
-        self.ticket += 1;
-        let before = self.position;
-        if let Some(id) = message.position() {
-            self.position = before.max(id);
-        }
-        let Some(rooms) = self.namespaces.get(usize::from(message.namespace.0)) else { return 0 };
+    /// Offers messages to the members of their rooms, in this order for each;
+    /// answers how many were sent.
+    ///
+    /// Messages to one room that follow each other go to its members member by
+    /// member, not message by message: what belongs to a member is then at hand.
+    pub fn deliver(&mut self, messages: &[Arc<Message>]) -> usize {
+        messages.chunk_by(|a, b| same_room(a, b)).map(|run| self.deliver_run(run)).sum()
+    }
+
+    /// Messages to the same rooms.
+    fn deliver_run(&mut self, run: &[Arc<Message>]) -> usize {
+        let (first_ticket, before) = (self.ticket + 1, self.position);
+        self.ticket += run.len() as u64;
+        self.position = run.iter().filter_map(|message| message.position()).fold(before, Position::max);
+        let Some(rooms) = run.first().and_then(|first| self.namespaces.get(usize::from(first.namespace.0))) else {
+            return 0;
+        };
         let mut sent = 0;
-        for members in message.rooms.iter().filter_map(|room| rooms.get(room)) {
+        for members in run[0].rooms.iter().filter_map(|room| rooms.get(room)) {
             for member in members {
-                let verdict = member.recipient.feed().borrow_mut().on_message(
-                    message,
-                    member.since,
-                    member.until,
-                    self.ticket,
-                    before,
-                    self.max_held,
-                );
-                if let Verdict::Send(position) = verdict {
-                    member.recipient.send(message, position);
-                    sent += 1;
+                let mut position = before;
+                for (message, ticket) in run.iter().zip(first_ticket..) {
+                    let verdict = member.recipient.feed().borrow_mut().on_message(
+                        message,
+                        member.since,
+                        member.until,
+                        ticket,
+                        position,
+                        self.max_held,
+                    );
+                    if let Verdict::Send(position) = verdict {
+                        member.recipient.send(message, position);
+                        sent += 1;
+                    }
+                    position = message.position().unwrap_or(position);
                 }
             }
         }

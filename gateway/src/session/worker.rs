@@ -321,20 +321,14 @@ impl Worker {
     /// Hands out what the adapter delivers, in its order: all that waits, then
     /// one write for each connection that got anything.
     async fn fan_out(self: Rc<Self>, mailbox: Arc<Mailbox>) {
-        let mut batch = Vec::new();
+        let (mut batch, mut messages) = (Vec::new(), Vec::new());
         loop {
             tokio::select! {
                 biased;
                 () = self.tasks.stop().cancelled() => return,
                 () = mailbox.take(&mut batch) => {}
             }
-            let mut sent = 0;
-            for delivery in batch.drain(..) {
-                match delivery {
-                    Delivery::Message(message) => sent += self.shard.borrow_mut().deliver(&message),
-                    Delivery::Tick(position) => self.shard.borrow_mut().tick(position),
-                }
-            }
+            let sent = self.hand_out(&mut batch, &mut messages);
             if batch.capacity() > 4096 {
                 batch = Vec::new();
             }
@@ -345,6 +339,25 @@ impl Worker {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Answers how many sends it came to. `messages` is room to work in.
+    fn hand_out(&self, batch: &mut Vec<Delivery>, messages: &mut Vec<Arc<Message>>) -> usize {
+        let mut shard = self.shard.borrow_mut();
+        let mut sent = 0;
+        for delivery in batch.drain(..) {
+            match delivery {
+                Delivery::Message(message) => messages.push(message),
+                Delivery::Tick(position) => {
+                    sent += shard.deliver(messages);
+                    messages.clear();
+                    shard.tick(position);
+                }
+            }
+        }
+        sent += shard.deliver(messages);
+        messages.clear();
+        sent
     }
 
     // ---- writing

@@ -138,6 +138,7 @@ impl Adapter for MemoryAdapter {
                     break;
                 }
             }
+            self.node.announce();
         }
         answers
     }
@@ -150,6 +151,7 @@ impl Adapter for MemoryAdapter {
         {
             let _sequence = self.lock();
             self.node.deliver(Arc::new(Message::with_ack(draft, ticket)));
+            self.node.announce();
         }
         Ok(collector.collect(timeout).await)
     }

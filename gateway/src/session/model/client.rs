@@ -74,22 +74,22 @@ impl World {
         let Some(link) = self.clients[client].link.clone() else { return self.seek(client) };
         if link.closing.get() {
             // what was under way may still come
-            let some = self.dice.random_range(0..4);
+            let some = [0, 1, 3, 100][self.dice.random_range(0..4)];
             self.receive(client, some);
             return self.desert(client);
         }
         match self.dice.random_range(0..100) {
-            0..55 => {
+            0..50 => {
                 let some = [1, 2, 5, 100][self.dice.random_range(0..4)];
                 self.receive(client, some);
             }
-            55..65 => self.pong(&link),
-            65..74 => {
+            50..58 => self.pong(&link),
+            58..71 => {
                 let rooms = some_rooms(&mut self.dice, 2);
                 self.tally.joins += 1;
                 link.inbox.borrow_mut().push_back(Input::Join(rooms));
             }
-            74..83 => {
+            71..83 => {
                 let rooms = some_rooms(&mut self.dice, 2);
                 self.tally.leaves += 1;
                 link.inbox.borrow_mut().push_back(Input::Leave(rooms));
@@ -228,12 +228,7 @@ impl World {
 }
 
 /// Something to publish.
-pub(super) fn draft(
-    dice: &mut SmallRng,
-    ledger: &Mutex<Ledger>,
-    namespace: &NamespaceRef,
-    names: &mut u64,
-) -> Draft {
+pub(super) fn draft(dice: &mut SmallRng, ledger: &Mutex<Ledger>, namespace: &NamespaceRef, names: &mut u64) -> Draft {
     let own = ledger.lock().unwrap().own_room(dice);
     let rooms = match dice.random_range(0..100) {
         0..60 => smallvec![room(dice.random_range(0..ROOMS))],

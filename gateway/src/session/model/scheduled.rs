@@ -58,6 +58,10 @@ impl Node for Bus {
         }
     }
 
+    fn announce(&self) {
+        self.router.announce();
+    }
+
     fn tick(&self, position: Position) {
         self.router.tick(position);
     }
@@ -125,7 +129,12 @@ impl Scheduled {
         }
         let answer = call.await;
         pause(after).await;
-        if fault == Fault::InDoubt { Err(Unavailable) } else { Ok(answer) }
+        if fault == Fault::InDoubt {
+            // a time-out
+            pause(12).await;
+            return Err(Unavailable);
+        }
+        Ok(answer)
     }
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {

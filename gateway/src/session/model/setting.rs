@@ -49,7 +49,7 @@ impl Setting {
         let session_ttl = tight(12, 30..200).min(1_000_000) as u64;
         let retention = tight(15, 15..150).min(10_000_000) as u64;
         let clock_steps = tight(50, 0..1) == 0;
-        let faults = tight(30, 1..6);
+        let faults = tight(30, 2..25);
         let twice = tight(25, 0..1) == 0;
         let faults = if faults == PLENTY { 0 } else { faults as u32 };
         let trims = log_entries < PLENTY || log_bytes < PLENTY;

@@ -38,7 +38,9 @@ fn work(node: &Node, seat: Seat, meeting: &Meeting) -> Result<(Tally, Vec<Client
     world.names = (index as u64 + 1) << 32;
     for _ in 0..STEPS {
         world.step();
-        if world.dice.random_ratio(1, 20) {
+        world.run_link();
+        world.run_link();
+        if world.dice.random_ratio(1, 10) {
             swap(&mut world, meeting);
         }
     }
@@ -62,11 +64,13 @@ fn work(node: &Node, seat: Seat, meeting: &Meeting) -> Result<(Tally, Vec<Client
 /// Leaves a client that is away to the other workers, and takes one from them.
 fn swap(world: &mut World, meeting: &Meeting) {
     let mut away = meeting.away.lock().unwrap();
-    if let Some(index) = world.clients.iter().position(|client| client.roam().is_some()) {
+    if world.dice.random_bool(0.2)
+        && let Some(index) = world.clients.iter().position(|client| client.roam().is_some())
+    {
         away.extend(world.clients.swap_remove(index).roam());
     }
     let count = away.len();
-    if count > 0 && world.dice.random_bool(0.5) {
+    if count > 0 {
         let roamer = away.swap_remove(world.dice.random_range(0..count));
         world.clients.push(Client::arrive(roamer));
     }
@@ -138,6 +142,7 @@ fn workers_as_threads() {
         all.excepted += ledger.check(*pid, live.contains(pid)).unwrap();
     }
     all.overflowed = (node.adapter.heads.load(Ordering::Relaxed) as usize).saturating_sub(all.attempts());
+    all.runs = 1;
     println!("threads: {all}");
     assert!(all.recovered > 50 && all.replayed > 500 && all.unknown == 0);
 }

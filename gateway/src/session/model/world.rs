@@ -124,20 +124,29 @@ impl World {
             batch.extend(taken);
         }
         let part = most.min(batch.len());
+        let (mut shard, mut messages) = (place.shard.borrow_mut(), Vec::new());
         for delivery in batch.drain(..part) {
             match delivery {
-                Delivery::Message(message) => self.tally.delivered += place.shard.borrow_mut().deliver(&message),
-                Delivery::Tick(position) => place.shard.borrow_mut().tick(position),
+                Delivery::Message(message) => messages.push(message),
+                Delivery::Tick(position) => {
+                    self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
+                    shard.tick(position);
+                }
             }
         }
+        self.tally.delivered += shard.deliver(&messages);
     }
 
-    fn run_link(&mut self) {
-        if self.links.is_empty() {
-            return;
+    pub(super) fn run_link(&mut self) {
+        let busy = |index: &usize| self.links[*index].job.borrow().is_some();
+        let busy: Vec<usize> = (0..self.links.len()).filter(busy).collect();
+        if !busy.is_empty() && self.dice.random_bool(0.5) {
+            let index = busy[self.dice.random_range(0..busy.len())];
+            self.run_job(index);
+        } else if !self.links.is_empty() {
+            let index = self.dice.random_range(0..self.links.len());
+            self.run_job(index);
         }
-        let index = self.dice.random_range(0..self.links.len());
-        self.run_job(index);
     }
 
     /// The task of a connection: its job, the next input, or its end.
