@@ -11,6 +11,7 @@ use axum::http::Request;
 use carillon_gateway::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits};
 use carillon_gateway::message::Namespaces;
 use carillon_gateway::publish::{ApiKeys, PublishMetrics, PublishState, router};
+use carillon_gateway::rooms::RoomMetrics;
 use libfuzzer_sys::fuzz_target;
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -26,7 +27,8 @@ static API: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         max_idempotency_keys: 10,
     };
     let namespaces = Namespaces::new([("/", true), ("/quiet", false)]);
-    let node = carillon_gateway::rooms::Router::new(Vec::new(), namespaces.len(), Arc::default());
+    let metrics = RoomMetrics::register(&Registry::new()).expect("nothing else is registered");
+    let node = carillon_gateway::rooms::Router::new(Vec::new(), namespaces.len(), Arc::default(), metrics);
     let state = PublishState {
         adapter: Arc::new(MemoryAdapter::new(limits, Arc::new(node), Arc::new(|| 0))),
         namespaces,

@@ -24,7 +24,7 @@ pub struct Limits {
     #[schemars(with = "String", extend("x-type" = "duration"))]
     pub connect_timeout: Duration,
     /// Bytes waiting to be written to one connection; over it the connection is closed (slow consumer), and the client
-    /// recovers what it missed. Default: `"1MiB"`.
+    /// recovers what it missed. Default: `"4MiB"`.
     #[serde(with = "units::size")]
     #[schemars(with = "usize", extend("x-type" = "size"))]
     pub outbound_queue: usize,
@@ -75,7 +75,7 @@ impl Default for Limits {
             max_namespaces: 32,
             max_rooms: 128,
             connect_timeout: Duration::from_secs(45),
-            outbound_queue: 1 << 20,
+            outbound_queue: 4 << 20,
             max_held: 1 << 20,
             max_pending_events: 256,
         }

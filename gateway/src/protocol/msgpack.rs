@@ -70,8 +70,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, BadPacket> {
         match key.as_str() {
             Some("type") => kind = value.as_u64().and_then(|n| u8::try_from(n).ok()),
             Some("nsp") => namespace = value.as_str().map(str::to_owned),
-            // an absent payload is written as nil or left out
-            Some("data") if !value.is_nil() => data = Some(unpack(value, &mut attachments)?),
+            // an absent payload is written as nil or as `undefined`, which is an extension
+            Some("data") => data = Some(unpack(value, &mut attachments)?).filter(|data| !data.is_null()),
             Some("id") => id = value.as_u64(),
             _ => {}
         }
@@ -161,6 +161,14 @@ mod tests {
             id: Some(9),
         };
         assert_eq!(decode(&bytes), Ok(expected));
+    }
+
+    #[test]
+    fn an_undefined_payload_is_none() {
+        // as notepack writes {type: 0, data: undefined, nsp: "/"}
+        let bytes = b"\x83\xa4type\x00\xa4data\xd4\x00\x00\xa3nsp\xa1/";
+        let packet = decode(bytes).unwrap();
+        assert_eq!((packet.kind, packet.data), (CONNECT, None));
     }
 
     proptest! {

@@ -134,26 +134,31 @@ impl<R: Recipient> Shard<R> {
     /// From here on the recipient hears these rooms live: messages after
     /// `since`.
     pub fn settle(&mut self, namespace: NamespaceId, recipient: &R, rooms: &[Room], since: Position) {
-        let map = &mut self.namespaces[usize::from(namespace.0)];
-        let mut feed = recipient.feed().borrow_mut();
-        for room in rooms {
-            let Some(stay) = feed.stay_mut(room) else { continue };
-            stay.since = since;
-            if let Some(member) = map.get_mut(room).and_then(|members| members.get_mut(stay.slot as usize)) {
-                member.since = since;
-            }
-        }
+        self.amend(namespace, recipient, rooms, |stay, member| {
+            (stay.since, member.since) = (since, since);
+        });
     }
 
     /// Messages of these rooms are for the recipient up to `until` only.
     pub fn bound(&mut self, namespace: NamespaceId, recipient: &R, rooms: &[Room], until: Position) {
+        self.amend(namespace, recipient, rooms, |stay, member| {
+            (stay.until, member.until) = (until, until);
+        });
+    }
+
+    fn amend(
+        &mut self,
+        namespace: NamespaceId,
+        recipient: &R,
+        rooms: &[Room],
+        change: impl Fn(&mut Stay, &mut Member<R>),
+    ) {
         let map = &mut self.namespaces[usize::from(namespace.0)];
         let mut feed = recipient.feed().borrow_mut();
         for room in rooms {
             let Some(stay) = feed.stay_mut(room) else { continue };
-            stay.until = until;
             if let Some(member) = map.get_mut(room).and_then(|members| members.get_mut(stay.slot as usize)) {
-                member.until = until;
+                change(stay, member);
             }
         }
     }
@@ -198,3 +203,6 @@ impl<R: Recipient> Shard<R> {
         self.namespaces.iter().map(HashMap::len).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

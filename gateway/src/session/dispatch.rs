@@ -94,24 +94,16 @@ fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
             acknowledge(&socket, id, with, &event.args);
             None
         }
-        Some(Action::Join(room)) => {
+        Some(action @ (Action::Join(room) | Action::Leave(room))) => {
             let room = render(&socket, room, &event.args);
+            let joins = matches!(action, Action::Join(_));
             Some(Box::pin(async move {
-                let joined = match room {
-                    Ok(room) => join(&socket, room).await,
-                    Err(refusal) => Err(refusal),
-                };
-                answer(&socket, id, joined);
-            }))
-        }
-        Some(Action::Leave(room)) => {
-            let room = render(&socket, room, &event.args);
-            Some(Box::pin(async move {
-                let left = match room {
+                let changed = match room {
+                    Ok(room) if joins => join(&socket, room).await,
                     Ok(room) => leave(&socket, room).await,
                     Err(refusal) => Err(refusal),
                 };
-                answer(&socket, id, left);
+                answer(&socket, id, changed);
             }))
         }
         Some(Action::Relay { to, rename }) => match relay_draft(&socket, to, rename.as_deref(), event) {

@@ -111,6 +111,12 @@ impl Log {
         }
     }
 
+    /// Nothing is kept, nor remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && self.ages.is_empty() && self.marks.is_empty() && self.bytes == 0
+    }
+
     fn oldest(&self, now: u64) -> Position {
         let retention = u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX);
         Position::new(now.saturating_sub(retention), 0).max(self.expired)

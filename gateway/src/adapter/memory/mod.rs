@@ -13,6 +13,8 @@
 mod keys;
 mod log;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -200,7 +202,7 @@ impl Adapter for MemoryAdapter {
         let mut state = self.lock();
         let head = state.last;
         let leaves = !change.leave.is_empty();
-        state.sessions.change_rooms(key, change, head, (self.clock)())?;
+        state.sessions.change_rooms(key, change, head)?;
         if leaves {
             self.node.tick(head);
         }

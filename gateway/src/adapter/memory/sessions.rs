@@ -120,11 +120,11 @@ impl Sessions {
         key: SessionKey,
         change: RoomChange,
         head: Position,
-        now: u64,
     ) -> Result<(), WriteError> {
-        let oldest = Position::new(now.saturating_sub(self.ttl_ms), 0);
         let record = self.owned(key).ok_or(WriteError::Fenced)?;
-        record.rooms.retain(|stay| stay.until.is_none_or(|until| until >= oldest));
+        // what the client is known to have is not read again, whatever the clock says
+        let confirmed = record.confirmed;
+        record.rooms.retain(|stay| stay.until.is_none_or(|until| until > confirmed));
         change.leave.iter().for_each(|room| record.leave(room, head));
         change.join.iter().for_each(|room| record.join(room, head));
         Ok(())
@@ -206,6 +206,12 @@ impl Sessions {
 
     fn owned(&mut self, key: SessionKey) -> Option<&mut Record> {
         self.records.get_mut(&key.pid).filter(|record| record.generation == key.generation)
+    }
+
+    /// Nothing is kept.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.due.is_empty() && self.absent.is_empty() && self.ongoing.is_empty()
     }
 
     pub(super) fn expire(&mut self, now: u64) {

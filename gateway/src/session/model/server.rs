@@ -1,6 +1,6 @@
 //! The server's side of the model: workers, connections and sockets, as thin
 //! as they can be around the real shard, mailbox, router and cut. What a
-//! connection does is what `connect.rs`, `dispatch.rs` and `connection.rs` do.
+//! connection does is what `dispatch.rs` and `connection.rs` do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,14 +12,12 @@ use std::task::Poll;
 
 use tokio::sync::mpsc;
 
-use crate::adapter::{
-    Adapter, Claim, NewSession, ReadError, ReadLimit, Refresh, SessionKey, TakeOverError, WriteError,
-};
-use crate::message::{Content, Message, NamespaceRef, Offset, Position, PrivateId, Room, SocketId};
+use crate::adapter::{Adapter, ReadLimit, Refresh, SessionKey};
+use crate::message::{Content, Message, NamespaceRef, Position, PrivateId, Room, SocketId};
 use crate::recovery::Feed;
 use crate::rooms::mailbox::{Delivery, Mailbox};
 use crate::rooms::{Command, Recipient, Router, Shard};
-use crate::session::cut::{Cut, CutError, Gone, Paced, memberships, resume_from};
+use crate::session::cut::{Cut, CutError, Gone, Paced};
 
 use super::scheduled::Scheduled;
 
@@ -193,7 +191,7 @@ impl Link {
     }
 
     /// Like `check` of the dispatch: whatever fails ends the connection.
-    fn check<T>(&self, cut: Result<T, CutError>) -> Option<T> {
+    pub(super) fn check<T>(&self, cut: Result<T, CutError>) -> Option<T> {
         match cut {
             Ok(value) => Some(value),
             Err(_) => {
@@ -203,7 +201,7 @@ impl Link {
         }
     }
 
-    fn socket(self: &Rc<Self>, key: SessionKey, from: Position) -> Rc<Socket> {
+    pub(super) fn socket(self: &Rc<Self>, key: SessionKey, from: Position) -> Rc<Socket> {
         let socket = Rc::new(Socket {
             key,
             link: Rc::downgrade(self),
@@ -215,76 +213,9 @@ impl Link {
         socket
     }
 
-    fn connected(&self, socket: &Rc<Socket>) {
+    pub(super) fn connected(&self, socket: &Rc<Socket>) {
         self.enqueue(Frame::Connected(socket.key.pid));
         socket.feed.borrow_mut().connected();
-    }
-
-    /// CONNECT with what the client shows, as a new session otherwise.
-    pub(super) async fn connect(
-        self: Rc<Self>,
-        shown: Option<(PrivateId, Option<Offset>)>,
-        id: SocketId,
-        pid: PrivateId,
-        rooms: Vec<Room>,
-    ) {
-        if let Some((pid, offset)) = shown {
-            let Some(outcome) = self.check(self.recover(pid, offset).await) else { return };
-            self.outcomes.borrow_mut().push((pid, outcome));
-            if matches!(outcome, Outcome::Recovered(_)) {
-                return;
-            }
-        }
-        let opened = self.open(id, pid, rooms).await;
-        self.check(opened);
-    }
-
-    async fn open(self: &Rc<Self>, id: SocketId, pid: PrivateId, mut rooms: Vec<Room>) -> Result<(), CutError> {
-        let key = SessionKey { pid, generation: NewSession::GENERATION };
-        let namespace = self.place.namespace.id;
-        let session = NewSession { pid, socket: id, namespace, subject: None, rooms: rooms.clone() };
-        rooms.extend([Room::All, Room::Socket(id)]);
-        let socket = self.socket(key, Position::ZERO);
-        let cut = self.place.cut();
-        cut.open(&socket, &rooms, Some(session)).await?;
-        self.connected(&socket);
-        cut.release(&socket).await
-    }
-
-    async fn recover(self: &Rc<Self>, pid: PrivateId, offset: Option<Offset>) -> Result<Outcome, CutError> {
-        let adapter = &self.place.adapter;
-        let claim = Claim { pid, namespace: self.place.namespace.id, subject: None };
-        let taken = match adapter.take_over(claim).await {
-            Ok(taken) => taken,
-            Err(TakeOverError::Unknown | TakeOverError::Foreign) => return Ok(Outcome::Unknown),
-            Err(TakeOverError::Unavailable(unavailable)) => return Err(unavailable.into()),
-        };
-        let key = SessionKey { pid, generation: taken.generation };
-        let from = resume_from(&taken, offset);
-        let socket = self.socket(key, from);
-        let cut = self.place.cut();
-        let missed = match cut.recover(&socket, &memberships(&taken), from).await {
-            Ok(missed) => missed,
-            Err(error) => {
-                let outcome = match error {
-                    CutError::Read(ReadError::Trimmed) => Outcome::Trimmed(from),
-                    CutError::Read(ReadError::TooMuch) => Outcome::TooMuch(from),
-                    CutError::Ahead => Outcome::Ahead,
-                    CutError::Write(_) | CutError::Read(ReadError::Unavailable(_)) | CutError::Gone => {
-                        return Err(error);
-                    }
-                };
-                cut.forget_all(&socket);
-                self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, &socket));
-                adapter.end_session(key).await.map_err(WriteError::from)?;
-                return Ok(outcome);
-            }
-        };
-        let replayed = missed.messages.len();
-        self.connected(&socket);
-        cut.replay(&socket, missed).await?;
-        cut.release(&socket).await?;
-        Ok(Outcome::Recovered(replayed))
     }
 
     /// Handles one input.

@@ -1,0 +1,74 @@
+//! What the backend wants done with sockets, also with those that are away.
+
+use crate::adapter::{Action, Operation, Refresh, SessionKey, TakeOverError};
+use crate::message::{Position, Room};
+
+use super::sessions::{claim, open, sorted, stay, take_over};
+use super::{Bounds, Rig, Subject, namespace, room};
+
+fn operation(rooms: Vec<Room>, action: Action) -> Operation {
+    Operation { namespace: namespace(), rooms, action }
+}
+
+async fn detach(rig: &Rig, key: SessionKey, confirmed: Position) {
+    rig.adapter.detach(Refresh { key, confirmed }).await.unwrap();
+}
+
+pub(crate) async fn operations_reach_the_node(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    for action in [Action::List, Action::Count, Action::Join(vec![room(2)]), Action::Disconnect { close: true }] {
+        let report = rig.adapter.operate(operation(vec![room(1)], action.clone())).await.unwrap();
+        assert_eq!((report.count, report.partial), (1, false));
+        let last = |notes: &super::Notes| notes.operations.last().is_some_and(|last| last.action == action);
+        rig.node.until("an operation", last).await;
+    }
+}
+
+pub(crate) async fn absent_sessions_join_and_leave(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let (key, socket, start) = open(&rig, &[1, 2]).await;
+    let (other, _, other_start) = open(&rig, &[2]).await;
+    detach(&rig, key, start).await;
+    detach(&rig, other, start).await;
+    let before = rig.log(&[2, 3]).await;
+    let report = rig.adapter.operate(operation(vec![room(1)], Action::Join(vec![room(3)]))).await.unwrap();
+    assert_eq!(report.count, 2, "one at the node, one away");
+    let between = rig.log(&[2, 3]).await;
+    let leave = operation(vec![Room::Socket(socket)], Action::Leave(vec![room(2)]));
+    rig.adapter.operate(leave).await.unwrap();
+    let after = rig.log(&[2, 3]).await;
+    let (_, taken) = take_over(&rig, key).await;
+    let [first, second, third] = &sorted(taken.memberships)[..] else { panic!("three stays") };
+    assert_eq!(*first, stay(1, start, None));
+    assert_eq!((&second.room, second.since), (&room(2), start));
+    assert!(second.until.is_some_and(|until| between <= until && until < after), "left where the operation stands");
+    assert_eq!((&third.room, third.until), (&room(3), None));
+    assert!(before <= third.since && third.since < between, "joined where the operation stands");
+    let (_, taken) = take_over(&rig, other).await;
+    assert_eq!(taken.memberships, [stay(2, other_start, None)], "who is not concerned is left alone");
+}
+
+pub(crate) async fn absent_sessions_are_disconnected(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let (key, _, start) = open(&rig, &[1]).await;
+    let (other, ..) = open(&rig, &[2]).await;
+    detach(&rig, key, start).await;
+    detach(&rig, other, start).await;
+    let disconnect = operation(vec![room(1)], Action::Disconnect { close: false });
+    rig.adapter.operate(disconnect).await.unwrap();
+    assert_eq!(rig.adapter.take_over(claim(key.pid)).await.unwrap_err(), TakeOverError::Unknown);
+    take_over(&rig, other).await;
+    let everyone = operation(vec![Room::All], Action::Disconnect { close: false });
+    let report = rig.adapter.operate(everyone).await.unwrap();
+    assert_eq!(report.count, 1, "only the node's: the other session is owned again");
+}
+
+pub(crate) async fn present_sessions_are_left_to_the_node(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let (key, _, start) = open(&rig, &[1]).await;
+    detach(&rig, key, start).await;
+    let (key, _) = take_over(&rig, key).await;
+    rig.adapter.operate(operation(vec![room(1)], Action::Join(vec![room(2)]))).await.unwrap();
+    let (_, taken) = take_over(&rig, key).await;
+    assert_eq!(taken.memberships, [stay(1, start, None)], "its owner writes what it does");
+}

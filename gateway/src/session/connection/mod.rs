@@ -1,0 +1,193 @@
+//! An Engine.IO session: what all of a client's namespaces share.
+
+mod heartbeat;
+mod reading;
+mod writing;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+use tokio::net::TcpStream;
+
+use crate::message::Token;
+use crate::protocol::Format;
+use crate::protocol::engine::{self, TransportKind, Version};
+use crate::protocol::packet::{Decoder, Packet};
+use crate::protocol::websocket;
+
+use crate::session::close::Close;
+use crate::session::link::{Link, PollLink};
+use crate::session::operate::Order;
+use crate::session::outbound::Outbound;
+use crate::session::slot::Slot;
+use crate::session::socket::Socket;
+use crate::session::worker::Worker;
+
+use heartbeat::Beat;
+
+/// What a client shows when it opens a connection.
+#[derive(Debug)]
+pub struct Opening {
+    pub version: Version,
+    /// Of the request, percent-encoded, without `?`.
+    pub query: Box<str>,
+    /// Of all connections, and of its worker's streams; given back when the
+    /// connection ends.
+    pub slots: (Slot, Option<Slot>),
+}
+
+/// See the module.
+pub struct Connection {
+    pub id: Token,
+    pub(in crate::session) worker: Rc<Worker>,
+    pub(in crate::session) key: usize,
+    pub(in crate::session) version: Version,
+    pub(in crate::session) query: Box<str>,
+    pub(in crate::session) format: Cell<Format>,
+    pub(in crate::session) link: RefCell<Link>,
+    pub(in crate::session) outbound: RefCell<Outbound>,
+    pub(in crate::session) sockets: RefCell<SmallVec<[Rc<Socket>; 1]>>,
+    inbox: RefCell<VecDeque<Input>>,
+    decoder: RefCell<Decoder>,
+    /// A stream that replaces polling, for the task to take over.
+    pub(in crate::session) upgraded: RefCell<Option<(TcpStream, BytesMut)>>,
+    waker: RefCell<Option<Waker>>,
+    closing: Cell<Option<Close>>,
+    beat: Cell<Beat>,
+    /// Until a namespace is joined.
+    connect_by: Cell<Option<Instant>>,
+    /// The deadline for which an entry stands in the wheel.
+    scheduled: Cell<Option<Instant>>,
+    /// Listed by the worker as having something to write.
+    dirty: Cell<bool>,
+    /// The socket took no more: the task waits until it does.
+    blocked: Cell<bool>,
+    /// The job of the task waits until no more than this is to be written.
+    awaited: Cell<Option<usize>>,
+    _slot: Slot,
+    /// Of the worker's streams, once it has one.
+    pub(in crate::session) stream_slot: RefCell<Option<Slot>>,
+}
+
+/// What the task of a connection is to handle, in this order.
+#[derive(Debug)]
+pub(in crate::session) enum Input {
+    Packet(Packet),
+    /// The backend's will.
+    Order(Order),
+    /// Nothing more comes.
+    End(Close),
+}
+
+impl Connection {
+    pub(in crate::session) fn new(worker: Rc<Worker>, key: usize, id: Token, opening: Opening, link: Link) -> Self {
+        let now = Instant::now();
+        let format = match &link {
+            Link::Polling(_) => Format::JsonPolling,
+            Link::WebSocket(_) | Link::Closed => Format::JsonWebSocket,
+        };
+        let limits = &worker.shared.limits;
+        Connection {
+            id,
+            key,
+            version: opening.version,
+            query: opening.query,
+            format: Cell::new(format),
+            link: RefCell::new(link),
+            outbound: RefCell::default(),
+            sockets: RefCell::default(),
+            inbox: RefCell::default(),
+            decoder: RefCell::default(),
+            upgraded: RefCell::default(),
+            waker: RefCell::default(),
+            closing: Cell::new(None),
+            beat: Cell::new(Beat::Ping(now + limits.ping_interval)),
+            connect_by: Cell::new(Some(now + limits.connect_timeout)),
+            scheduled: Cell::new(None),
+            dirty: Cell::new(false),
+            blocked: Cell::new(false),
+            awaited: Cell::new(None),
+            _slot: opening.slots.0,
+            stream_slot: RefCell::new(opening.slots.1),
+            worker,
+        }
+    }
+
+    /// The transport in use.
+    pub fn transport(&self) -> TransportKind {
+        match &*self.link.borrow() {
+            Link::Polling(_) => TransportKind::Polling,
+            Link::WebSocket(_) | Link::Closed => TransportKind::WebSocket,
+        }
+    }
+
+    /// Ends the connection for this reason, soon; a first reason stays.
+    pub fn close(&self, close: Close) {
+        if self.closing.get().is_none() {
+            self.closing.set(Some(close));
+            self.wake();
+        }
+    }
+
+    pub(in crate::session) fn closing(&self) -> Option<Close> {
+        self.closing.get()
+    }
+
+    pub(in crate::session) fn register(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    pub(in crate::session) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Gives everything back: rooms, the stream, the place at the worker, and
+    /// the session, which stays to be recovered.
+    pub(in crate::session) async fn finish(self: Rc<Self>, close: Close) {
+        let sockets = self.give_back(close);
+        for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
+            if self.worker.shared.adapter.detach(refresh).await.is_err() {
+                tracing::debug!(connection = %self.id, "the session's last refresh was not written");
+            }
+        }
+    }
+
+    /// All of it that needs no waiting; answers the sockets there were.
+    pub(in crate::session) fn give_back(self: &Rc<Self>, close: Close) -> SmallVec<[Rc<Socket>; 1]> {
+        let worker = &self.worker;
+        worker.remove(self);
+        let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
+        for socket in &sockets {
+            worker.cut(socket.namespace()).forget_all(socket);
+        }
+        worker.shared.metrics.closed(close, self.transport());
+        self.say_goodbye(close);
+        tracing::debug!(connection = %self.id, reason = close.label(), namespaces = sockets.len(), "connection closed");
+        sockets
+    }
+
+    fn say_goodbye(&self, close: Close) {
+        match std::mem::replace(&mut *self.link.borrow_mut(), Link::Closed) {
+            Link::WebSocket(stream) => {
+                // best effort: who cannot take it learns from the end of the stream
+                if !self.blocked.get() {
+                    let _ = stream.try_write(&websocket::close_frame(close.websocket_status()));
+                }
+            }
+            Link::Polling(PollLink { waiting: Some(waiting), .. }) => {
+                let _ = waiting.send(Bytes::from_static(engine::CLOSE));
+            }
+            Link::Polling(_) | Link::Closed => {}
+        }
+    }
+}

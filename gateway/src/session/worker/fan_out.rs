@@ -1,0 +1,135 @@
+//! From the mailbox to the connections, and from them to the network.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::message::{Message, Position};
+use crate::protocol::{Body, Frames};
+use crate::rooms::mailbox::{Delivery, Mailbox};
+use crate::session::connection::Connection;
+
+use super::Worker;
+
+/// Connections written to before other tasks have their turn.
+const FLUSH_CHUNK: usize = 512;
+
+/// The last frame that this worker encoded itself.
+pub(super) struct LocalFrames {
+    message: Arc<Message>,
+    position: Position,
+    frames: Rc<Frames>,
+}
+
+impl Worker {
+    /// Hands out what the adapter delivers, in its order: all that waits, then
+    /// one write for each connection that got anything.
+    pub(super) async fn fan_out(self: Rc<Self>, mailbox: Arc<Mailbox>) {
+        let (mut batch, mut messages) = (Vec::new(), Vec::new());
+        loop {
+            tokio::select! {
+                biased;
+                () = self.tasks.stop().cancelled() => return,
+                () = mailbox.take(&mut batch) => {}
+            }
+            let sent = self.hand_out(&mut batch, &mut messages);
+            if batch.capacity() > 4096 {
+                batch = Vec::new();
+            }
+            self.local.borrow_mut().take();
+            self.taken.send_modify(|taken| *taken += 1);
+            self.shared.metrics.delivered(sent);
+            while !self.flush_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Answers how many sends it came to. `messages` is room to work in.
+    fn hand_out(&self, batch: &mut Vec<Delivery>, messages: &mut Vec<Arc<Message>>) -> usize {
+        let mut shard = self.shard.borrow_mut();
+        let mut sent = 0;
+        for delivery in batch.drain(..) {
+            match delivery {
+                Delivery::Message(message) => messages.push(message),
+                Delivery::Tick(position) => {
+                    sent += shard.deliver(messages);
+                    messages.clear();
+                    shard.tick(position);
+                }
+            }
+        }
+        sent += shard.deliver(messages);
+        messages.clear();
+        sent
+    }
+
+    /// Resolves when this worker has handed out the message at `position`; for
+    /// one without a place in the log, what is in the mailbox now.
+    pub(in crate::session) async fn caught_up(&self, position: Option<Position>) {
+        let mut taken = self.taken.subscribe();
+        let reached = |_: &u64| position.is_none_or(|position| self.position() >= position);
+        if position.is_none() {
+            taken.mark_unchanged();
+            // an error would mean that the worker is gone, and this with it
+            let _ = taken.changed().await;
+        } else {
+            let _ = taken.wait_for(reached).await;
+        }
+    }
+
+    /// A frame without a place of its own: the same for all whose position is
+    /// the same.
+    pub(in crate::session) fn encode_local(
+        &self,
+        message: &Arc<Message>,
+        namespace: &Arc<str>,
+        body: &Body,
+        position: Position,
+    ) -> Rc<Frames> {
+        let mut local = self.local.borrow_mut();
+        if let Some(last) = &*local
+            && Arc::ptr_eq(&last.message, message)
+            && last.position == position
+        {
+            return Rc::clone(&last.frames);
+        }
+        let offset = self.shared.adapter.offset(position).to_string();
+        let frames = Rc::new(Frames::event(namespace, body, None, Some(offset.as_bytes())));
+        *local = Some(LocalFrames { message: Arc::clone(message), position, frames: Rc::clone(&frames) });
+        frames
+    }
+
+    /// The connection has something to write.
+    pub(in crate::session) fn mark_dirty(&self, connection: Rc<Connection>) {
+        self.dirty.borrow_mut().push(connection);
+    }
+
+    /// Writes what waits, one write a connection.
+    pub(in crate::session) fn flush(&self) {
+        while !self.flush_some() {}
+    }
+
+    /// True when nothing is left.
+    fn flush_some(&self) -> bool {
+        let mut some = {
+            let mut dirty = self.dirty.borrow_mut();
+            if dirty.is_empty() {
+                return true;
+            }
+            if dirty.len() <= FLUSH_CHUNK {
+                std::mem::take(&mut *dirty)
+            } else {
+                let keep = dirty.len() - FLUSH_CHUNK;
+                dirty.split_off(keep)
+            }
+        };
+        for connection in some.drain(..) {
+            connection.flush();
+        }
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.capacity() == 0 {
+            *dirty = some;
+        }
+        dirty.is_empty()
+    }
+}
