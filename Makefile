@@ -84,7 +84,7 @@ clippy:
 
 doc:
 	$(call headline,documentation)
-	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --workspace --no-deps --document-private-items --locked
 	@echo "documentation: 0 warnings"
 
 unit: | $(LOGS)
@@ -97,7 +97,7 @@ bench-unit: | $(LOGS)
 	cargo test --manifest-path $(BENCH) --locked -p carillon-bench 2>&1 | tee '$(LOGS)/bench-unit.log'
 	$(call count,unit tests of the benchmark,'$(LOGS)/bench-unit.log')
 
-deny: $(TOOLS)/bin/cargo-deny
+deny: $(TOOLS)/bin/cargo-deny | $(LOGS)
 	$(call headline,licenses and sources of the dependencies)
 	'$(TOOLS)/bin/cargo-deny' --locked check bans licenses sources 2>&1 | tee '$(LOGS)/deny.log'
 	@echo "dependencies: $$(grep -c '^name = ' Cargo.lock) packages checked"
@@ -124,7 +124,7 @@ bench: ## Measure the gateway beside the floor and its peers (some 20 minutes)
 $(TOOLS)/bin/cargo-fuzz:
 	$(call headline,cargo-fuzz)
 	command -v c++ >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y g++; }
-	cargo install --quiet --locked --root '$(TOOLS)' --target-dir '$(TOOLS)/build' cargo-fuzz
+	cargo install --quiet --locked --root '$(TOOLS)' --target-dir '$(TOOLS)/build' cargo-fuzz@0.13.2
 	rm -rf '$(TOOLS)/build'
 
 fuzz: $(TOOLS)/bin/cargo-fuzz ## Run each fuzz target for FUZZ_SECONDS (20)

@@ -7,7 +7,7 @@ use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::policy::Template;
+use crate::policy::{RoomTemplate, Template};
 
 use super::{Config, Drain, Internal, Log, Public, load::KeyPath, source::nearest};
 
@@ -27,7 +27,13 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.that(!too_slow, "recovery.refresh", "must be less than `recovery.window`");
     check.namespaces(&config.namespaces);
     for (path, template) in templates::all(&config.namespaces) {
-        if let Err(error) = Template::parse(&template) {
+        // empty rooms are reported already, and an empty argument is one
+        if template.is_empty() {
+            continue;
+        }
+        let is_room = !path.iter().any(|step| step == "emit");
+        let parsed = if is_room { RoomTemplate::parse(&template).err() } else { Template::parse(&template).err() };
+        if let Some(error) = parsed {
             check.found.push((path, format!("`{template}`: {error}")));
         }
     }
