@@ -119,9 +119,9 @@ async fn run(config: Config) -> Result<()> {
         max_payload: config.engine.max_payload,
         demo: config.demo,
         public: config.public.clone(),
-        workers: intakes.clone(),
+        workers: intakes,
     });
-    let accepting = public.accept(transports)?;
+    let accepting = public.accept(Arc::clone(&transports))?;
     health.started();
     tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");
     if config.demo {
@@ -135,7 +135,7 @@ async fn run(config: Config) -> Result<()> {
     tokio::time::sleep(config.drain.ready_delay).await;
     // joins a thread that ends at once
     accepting.stop();
-    drain(&intakes, config.drain.spread, deadline).await;
+    drain(&transports, config.drain.spread, deadline).await;
     tasks.stop().cancel();
     internal_tasks.stop().cancel();
     if tokio::time::timeout_at(deadline + ops::GRACE, internal_tasks.ended()).await.is_err() {
@@ -164,8 +164,8 @@ async fn stopped(tasks: &Tasks) -> Result<bool> {
 }
 
 /// Closes all connections, spread over a time, but by the deadline.
-async fn drain(workers: &[WorkerIntake], spread: std::time::Duration, deadline: tokio::time::Instant) {
-    for worker in workers {
+async fn drain(transports: &Transports, spread: std::time::Duration, deadline: tokio::time::Instant) {
+    for worker in &transports.workers {
         let drain = Box::new(move |worker: &std::rc::Rc<crate::session::Worker>| {
             worker.tasks.spawn_local(std::rc::Rc::clone(worker).drain(spread));
         });
@@ -173,12 +173,13 @@ async fn drain(workers: &[WorkerIntake], spread: std::time::Duration, deadline: 
         let _ = worker.intake.send(drain).await;
     }
     let empty = async {
-        while workers.iter().any(|worker| worker.streams.get() > 0) {
+        while transports.admission.open() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    let by = deadline.min(tokio::time::Instant::now() + spread + std::time::Duration::from_secs(1));
-    let _ = tokio::time::timeout_at(by, empty).await;
+    if tokio::time::timeout_at(deadline, empty).await.is_err() {
+        tracing::warn!(connections = transports.admission.open(), "connections were left at the drain's deadline");
+    }
 }
 
 fn start_worker(seed: WorkerSeed) -> Result<JoinHandle<()>> {

@@ -4,7 +4,7 @@
 //! The session and the publish API call it; it hands messages to the node's
 //! workers through [`Node`]. [`memory::MemoryAdapter`] serves one node; an
 //! adapter over Redis keeps the same promises for many. One conformance kit
-//! ([`conformance`]) runs against each.
+//! (`conformance`) runs against each.
 //!
 //! Invariants, which the recovery of a client rests on:
 //! - A logged publish is in the log of each of its rooms before it is answered.

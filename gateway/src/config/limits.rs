@@ -17,7 +17,7 @@ pub struct Limits {
     pub handshakes_per_second: u32,
     /// Namespaces one connection may be in. Default: `32`.
     pub max_namespaces: usize,
-    /// Rooms one socket may be in, its own and its user's room included. Default: `128`.
+    /// Rooms one socket may be in, its own not counted. Default: `128`.
     pub max_rooms: usize,
     /// Time a new connection has to enter its first namespace. Default: `"45s"`.
     #[serde(with = "units::duration")]

@@ -2,7 +2,8 @@
 //! with what belongs to a socket or a user.
 
 use std::fmt;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
 
 /// Index of a configured namespace, valid within one process. On the wire and
 /// in storage namespaces go by name.
@@ -79,7 +80,8 @@ impl fmt::Display for SocketId {
     }
 }
 
-/// A room of one namespace. The kinds never meet: a client that joins the room
+/// A room of one namespace; short names are held inline, as they are compared
+/// in three maps on the way of each message. The kinds never meet: a client that joins the room
 /// `user:7` is in `Named("user:7")`, not in `User("7")`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Room {
@@ -88,9 +90,9 @@ pub enum Room {
     /// The one socket of this id.
     Socket(SocketId),
     /// All sockets of a user, as the configuration names it.
-    User(Arc<str>),
+    User(SmolStr),
     /// A room by name: the only kind that a client can name.
-    Named(Arc<str>),
+    Named(SmolStr),
 }
 
 impl Room {

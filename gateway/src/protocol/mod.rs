@@ -18,6 +18,7 @@ mod frames;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;
+mod repair;
 pub mod reply;
 pub mod websocket;
 

@@ -71,6 +71,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, BadPacket> {
             Some("type") => kind = value.as_u64().and_then(|n| u8::try_from(n).ok()),
             Some("nsp") => namespace = value.as_str().map(str::to_owned),
             // an absent payload is written as nil or as `undefined`, which is an extension
+            Some("data") if data.is_some() => return Err(BadPacket),
             Some("data") => data = Some(unpack(value, &mut attachments)?).filter(|data| !data.is_null()),
             Some("id") => id = value.as_u64(),
             _ => {}
@@ -169,6 +170,12 @@ mod tests {
         let bytes = b"\x83\xa4type\x00\xa4data\xd4\x00\x00\xa3nsp\xa1/";
         let packet = decode(bytes).unwrap();
         assert_eq!((packet.kind, packet.data), (CONNECT, None));
+    }
+
+    #[test]
+    fn a_payload_that_comes_twice_is_refused() {
+        let bytes = b"\x84\xa4type\x02\xa4data\x91\xa1a\xa4data\x91\xa1b\xa3nsp\xa1/";
+        assert_eq!(decode(bytes), Err(BadPacket));
     }
 
     proptest! {

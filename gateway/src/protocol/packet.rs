@@ -16,6 +16,7 @@ use socketioxide_parser_common::CommonParser;
 use super::body::{self, Body, placeholder_number};
 use super::frames::Parser;
 use super::msgpack;
+use super::repair::readable;
 
 /// One packet of a client.
 #[derive(Debug, PartialEq)]
@@ -195,13 +196,14 @@ fn json_of(data: CodecValue) -> Result<(Str, Vec<Bytes>), BadPacket> {
 fn elements(data: CodecValue) -> Result<Args, BadPacket> {
     let (text, attachments) = json_of(data)?;
     let items: Vec<&RawValue> = serde_json::from_str(&text).map_err(|_| BadPacket)?;
+    let json = items.iter().map(|item| readable(item.get()).ok_or(BadPacket)).collect::<Result<Vec<_>, _>>()?;
     if !attachments.is_empty() {
-        for item in &items {
-            let value = serde_json::from_str(item.get()).map_err(|_| BadPacket)?;
+        for item in &json {
+            let value = serde_json::from_str(item).map_err(|_| BadPacket)?;
             check_placeholders(&value, attachments.len())?;
         }
     }
-    Ok(Args { json: items.iter().map(|item| item.get().to_owned()).collect(), attachments })
+    Ok(Args { json, attachments })
 }
 
 /// Every placeholder must stand for an attachment.

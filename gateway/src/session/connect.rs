@@ -57,7 +57,11 @@ struct Shown {
 impl Shown {
     fn take(auth: &mut Value) -> Self {
         match auth.as_object_mut() {
-            Some(map) => Shown { pid: map.shift_remove("pid"), offset: map.shift_remove("offset") },
+            Some(map) => {
+                // what is undefined comes as null from a msgpack client
+                let mut take = |key| map.shift_remove(key).filter(|value| !value.is_null());
+                Shown { pid: take("pid"), offset: take("offset") }
+            }
             None => Shown { pid: None, offset: None },
         }
     }

@@ -72,6 +72,11 @@ impl Admission {
         }
     }
 
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.connections.get()
+    }
+
     /// A slot for one more connection.
     pub(super) fn admit(&self) -> Result<Slot, Refusal> {
         if let Some(bucket) = &self.handshakes

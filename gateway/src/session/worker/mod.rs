@@ -245,9 +245,9 @@ impl Worker {
         connections.shuffle(&mut rand::rng());
         let start = tokio::time::Instant::now();
         let count = u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
-        for (n, connection) in (1..).zip(connections) {
-            connection.close(Close::Draining);
+        for (n, connection) in (0..).zip(connections) {
             tokio::time::sleep_until(start + spread / count * n).await;
+            connection.close(Close::Draining);
         }
     }
 
