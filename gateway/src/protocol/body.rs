@@ -49,7 +49,7 @@ impl Body {
 
     /// From JSON arguments, as the publish API takes them: an object
     /// `{"$binary":"<base64>"}` anywhere in them is a binary argument.
-    pub fn from_json(event: &str, args: &[Box<RawValue>]) -> Result<Self, BadBody> {
+    pub fn from_json(event: &str, args: &[&RawValue]) -> Result<Self, BadBody> {
         check_name(event)?;
         let mut elements = Vec::with_capacity(event.len() + 2 + args.iter().map(|a| a.get().len() + 1).sum::<usize>());
         write_string(&mut elements, event);
@@ -215,7 +215,7 @@ pub(crate) fn placeholder_number(value: &Value) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn args(json: &str) -> Vec<Box<RawValue>> {
+    fn args(json: &str) -> Vec<&RawValue> {
         serde_json::from_str(json).unwrap()
     }
 

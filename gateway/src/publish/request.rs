@@ -38,9 +38,9 @@ pub(super) struct Publish<'a> {
     pub(super) event: Cow<'a, str>,
     /// The event's arguments: any JSON, nested at most 100 deep. `{"$binary":"<base64>"}` anywhere in them arrives as
     /// binary data (at most 64 of them).
-    #[serde(default)]
+    #[serde(borrow, default)]
     #[schema(value_type = Vec<Value>)]
-    pub(super) args: Vec<Box<RawValue>>,
+    pub(super) args: Vec<&'a RawValue>,
     /// Never logged, and dropped for who cannot take it at once.
     #[serde(default)]
     pub(super) volatile: bool,

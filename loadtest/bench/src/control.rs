@@ -72,11 +72,7 @@ impl Ready {
     pub const MESSAGE: &str = "ready";
 
     pub fn new(public: std::net::SocketAddr) -> Self {
-        Self {
-            message: Self::MESSAGE.to_owned(),
-            public: public.to_string(),
-            internal: None,
-        }
+        Self { message: Self::MESSAGE.to_owned(), public: public.to_string(), internal: None }
     }
 }
 
@@ -91,10 +87,7 @@ impl Done {
     pub const MESSAGE: &str = "done";
 
     pub fn new(published: u64) -> Self {
-        Self {
-            message: Self::MESSAGE.to_owned(),
-            published,
-        }
+        Self { message: Self::MESSAGE.to_owned(), published }
     }
 }
 
@@ -103,12 +96,7 @@ impl Done {
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum LoadCommand {
     /// Open connections; client `n` asks for room `r{n % rooms}`. Answered when all are connected.
-    Connect {
-        address: String,
-        connections: u32,
-        rooms: u32,
-        per_second: f64,
-    },
+    Connect { address: String, connections: u32, rooms: u32, per_second: f64 },
     /// Publish through the HTTP API. Answered when the run is over.
     Publish { run: Run, http: HttpPublish },
     /// How long to rest between two looks at the sockets, in microseconds; 0 looks at once.
@@ -152,11 +140,7 @@ impl Counters {
             ("unexpected", self.unexpected),
             ("closed", self.closed),
         ];
-        let faults: Vec<_> = named
-            .iter()
-            .filter(|(_, n)| *n > 0)
-            .map(|(what, n)| format!("{n} {what}"))
-            .collect();
+        let faults: Vec<_> = named.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{n} {what}")).collect();
         (!faults.is_empty()).then(|| faults.join(", "))
     }
 }

@@ -32,10 +32,7 @@ pub fn find(buffer: &[u8]) -> Option<Found> {
     };
     let (length, mut start) = match second & !MASKED {
         LENGTH_16 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
-        LENGTH_64 => (
-            usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?,
-            10,
-        ),
+        LENGTH_64 => (usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()?, 10),
         short => (usize::from(short), 2),
     };
     let mask = if second & MASKED != 0 {
@@ -46,11 +43,7 @@ pub fn find(buffer: &[u8]) -> Option<Found> {
         None
     };
     let end = start.checked_add(length)?;
-    (buffer.len() >= end).then_some(Found {
-        opcode: first & 0x0f,
-        payload: start..end,
-        mask,
-    })
+    (buffer.len() >= end).then_some(Found { opcode: first & 0x0f, payload: start..end, mask })
 }
 
 /// The payload of a found frame, unmasked.
@@ -121,9 +114,6 @@ mod tests {
 
     #[test]
     fn accept_key_is_that_of_the_rfc() {
-        assert_eq!(
-            accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        );
+        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

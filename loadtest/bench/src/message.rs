@@ -70,13 +70,7 @@ mod tests {
 
     #[test]
     fn other_packets_are_not_messages() {
-        for other in [
-            r#"40{"sid":"x"}"#,
-            "2",
-            "",
-            r#"42["news","0000000001"]"#,
-            r#"42["m","00000000"#,
-        ] {
+        for other in [r#"40{"sid":"x"}"#, "2", "", r#"42["news","0000000001"]"#, r#"42["m","00000000"#] {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
         }
     }

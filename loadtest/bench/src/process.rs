@@ -11,8 +11,7 @@ use nix::unistd::Pid;
 /// own run time, not the 10 ms ticks of `/proc/<pid>/stat`).
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let pid = Pid::from_raw(i32::try_from(pid).context("process id out of range")?);
-    let clock =
-        ClockId::pid_cpu_clock_id(pid).with_context(|| format!("no CPU clock of process {pid}"))?;
+    let clock = ClockId::pid_cpu_clock_id(pid).with_context(|| format!("no CPU clock of process {pid}"))?;
     Ok(Duration::from(clock.now()?))
 }
 

@@ -22,19 +22,12 @@ pub struct Due {
 impl Due {
     /// Event name of the message.
     pub fn event(&self) -> &'static str {
-        if self.room.is_some() {
-            message::ROOM_EVENT
-        } else {
-            message::EVERYONE_EVENT
-        }
+        if self.room.is_some() { message::ROOM_EVENT } else { message::EVERYONE_EVENT }
     }
 
     /// Name of the room it goes to.
     pub fn room_name(&self) -> String {
-        self.room.map_or_else(
-            || message::EVERYONE_ROOM.to_owned(),
-            |index| format!("r{index}"),
-        )
+        self.room.map_or_else(|| message::EVERYONE_ROOM.to_owned(), |index| format!("r{index}"))
     }
 }
 
@@ -64,10 +57,7 @@ impl Numbering {
             }
         };
         *last += 1;
-        Due {
-            room,
-            sequence: *last,
-        }
+        Due { room, sequence: *last }
     }
 }
 
@@ -77,22 +67,9 @@ mod tests {
 
     #[test]
     fn rooms_take_turns_and_count_each_on_their_own() {
-        let run = Run {
-            target: Target::Rooms,
-            rooms: 2,
-            ticks_per_second: 1.0,
-            burst: 1,
-            bytes: 200,
-            seconds: 1.0,
-        };
+        let run = Run { target: Target::Rooms, rooms: 2, ticks_per_second: 1.0, burst: 1, bytes: 200, seconds: 1.0 };
         let mut numbering = Numbering::default();
-        let due: Vec<_> = (0..4)
-            .map(|_| numbering.next(&run))
-            .map(|due| (due.room, due.sequence))
-            .collect();
-        assert_eq!(
-            due,
-            [(Some(0), 1), (Some(1), 1), (Some(0), 2), (Some(1), 2)]
-        );
+        let due: Vec<_> = (0..4).map(|_| numbering.next(&run)).map(|due| (due.room, due.sequence)).collect();
+        assert_eq!(due, [(Some(0), 1), (Some(1), 1), (Some(0), 2), (Some(1), 2)]);
     }
 }

@@ -13,10 +13,7 @@ use nix::sys::signal::Signal;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let parent: u32 = arguments
-        .next()
-        .and_then(|id| id.to_str()?.parse().ok())
-        .context("first argument: parent id")?;
+    let parent: u32 = arguments.next().and_then(|id| id.to_str()?.parse().ok()).context("first argument: parent id")?;
     let program = arguments.next().context("second argument: program")?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if parent_id() != parent {

@@ -35,10 +35,7 @@ async fn main() -> Result<()> {
         socket.join(message::EVERYONE_ROOM);
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    println!(
-        "{}",
-        serde_json::to_string(&Ready::new(listener.local_addr()?))?
-    );
+    println!("{}", serde_json::to_string(&Ready::new(listener.local_addr()?))?);
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("peer-socketioxide: cannot turn Nagle off: {error}");
@@ -76,10 +73,7 @@ async fn publish(io: SocketIo) -> Result<()> {
                 }
             }
         }
-        println!(
-            "{}",
-            serde_json::to_string(&Done::new(run.ticks() * u64::from(run.burst)))?
-        );
+        println!("{}", serde_json::to_string(&Done::new(run.ticks() * u64::from(run.burst)))?);
     }
     Ok(())
 }

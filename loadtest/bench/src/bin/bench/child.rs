@@ -21,11 +21,7 @@ pub(crate) struct Leashed {
 
 impl Leashed {
     /// Starts `command` by way of `leash`, which lies beside the orchestrator's own program.
-    pub(crate) fn start(
-        name: &str,
-        command: &[String],
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Self> {
+    pub(crate) fn start(name: &str, command: &[String], environment: &BTreeMap<String, String>) -> Result<Self> {
         let leash = std::env::current_exe()?.with_file_name("leash");
         let mut child = Command::new(&leash)
             .arg(std::process::id().to_string())
@@ -36,23 +32,14 @@ impl Leashed {
             .spawn()
             .with_context(|| format!("cannot start {name} by {}", leash.display()))?;
         let input = child.stdin.take().context("child without standard input")?;
-        let output = child
-            .stdout
-            .take()
-            .context("child without standard output")?;
+        let output = child.stdout.take().context("child without standard output")?;
         let (sender, lines) = channel();
         // The thread also keeps a talkative child from blocking on a full pipe.
         std::thread::spawn(move || {
             let all = BufReader::new(output).lines().map_while(Result::ok);
-            all.filter(|line| line.starts_with('{'))
-                .try_for_each(|line| sender.send(line))
+            all.filter(|line| line.starts_with('{')).try_for_each(|line| sender.send(line))
         });
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            input,
-            lines,
-        })
+        Ok(Self { name: name.to_owned(), child, input, lines })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -63,23 +50,14 @@ impl Leashed {
     pub(crate) fn send(&mut self, command: &impl Serialize) -> Result<()> {
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
-        self.input
-            .write_all(&line)
-            .with_context(|| format!("{} does not listen any more", self.name))
+        self.input.write_all(&line).with_context(|| format!("{} does not listen any more", self.name))
     }
 
     /// Reads JSON lines until `wanted` takes one.
-    pub(crate) fn receive<T>(
-        &mut self,
-        timeout: Duration,
-        wanted: impl Fn(Value) -> Option<T>,
-    ) -> Result<T> {
+    pub(crate) fn receive<T>(&mut self, timeout: Duration, wanted: impl Fn(Value) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + timeout;
         loop {
-            match self
-                .lines
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Some(found) = serde_json::from_str(&line).ok().and_then(&wanted) {
                         return Ok(found);

@@ -55,11 +55,7 @@ fn main() -> Result<ExitCode> {
     };
     let plan = Plan::read(&options.plan)?;
     let name = if options.quick { "quick" } else { "default" };
-    let mut settings = plan
-        .settings
-        .get(name)
-        .with_context(|| format!("no settings {name:?}"))?
-        .clone();
+    let mut settings = plan.settings.get(name).with_context(|| format!("no settings {name:?}"))?.clone();
     settings.rounds = options.rounds.unwrap_or(settings.rounds);
     let limit = Duration::from_secs_f64(settings.limit_minutes * 60.0);
     std::thread::spawn(move || {
@@ -73,11 +69,7 @@ fn main() -> Result<ExitCode> {
     let report = report::markdown(&plan, &results);
     println!("\n{report}");
     write(&options.out, &report, &results)?;
-    Ok(if results.failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if results.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>> {
@@ -89,18 +81,12 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options
         only: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .with_context(|| format!("{argument} needs a value"))
-        };
+        let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--quick" => options.quick = true,
             "--plan" => options.plan = value()?.into(),
             "--out" => options.out = value()?.into(),
-            "--rounds" => {
-                options.rounds = Some(value()?.parse().context("--rounds needs a number")?)
-            }
+            "--rounds" => options.rounds = Some(value()?.parse().context("--rounds needs a number")?),
             "--only" => options.only.push(value()?),
             "--help" | "-h" => return Ok(None),
             _ => bail!("unknown argument {argument}\n\n{HELP}"),
@@ -117,24 +103,12 @@ fn measure_all(plan: &Plan, settings: &Settings, only: &[String], results: &mut 
         }
     }
     let cell_names: Vec<_> = plan.cells.iter().map(|cell| cell.name.as_str()).collect();
-    let server_names: Vec<_> = plan
-        .servers
-        .iter()
-        .map(|server| server.name.as_str())
-        .collect();
+    let server_names: Vec<_> = plan.servers.iter().map(|server| server.name.as_str()).collect();
     let (cells, servers) = (chosen(&cell_names, only), chosen(&server_names, only));
     let start = Instant::now();
     for round in 0..settings.rounds {
-        for cell in plan
-            .cells
-            .iter()
-            .filter(|cell| cells.contains(&cell.name.as_str()))
-        {
-            for server in cell
-                .servers
-                .iter()
-                .filter(|name| servers.contains(&name.as_str()))
-            {
+        for cell in plan.cells.iter().filter(|cell| cells.contains(&cell.name.as_str())) {
+            for server in cell.servers.iter().filter(|name| servers.contains(&name.as_str())) {
                 let Some(server) = plan.server(server) else {
                     continue;
                 };
@@ -143,28 +117,14 @@ fn measure_all(plan: &Plan, settings: &Settings, only: &[String], results: &mut 
                 }
                 let mut values = Vec::new();
                 let outcome = measure::cell(cell, server, settings, &mut values);
-                let text: Vec<_> = values
-                    .iter()
-                    .map(|(metric, value)| format!("{metric} {value:.2}"))
-                    .collect();
+                let text: Vec<_> = values.iter().map(|(metric, value)| format!("{metric} {value:.2}")).collect();
                 let seconds = start.elapsed().as_secs();
-                println!(
-                    "{seconds:4} s  round {}  {}  {}:  {}",
-                    round + 1,
-                    cell.name,
-                    server.name,
-                    text.join(", ")
-                );
+                println!("{seconds:4} s  round {}  {}  {}:  {}", round + 1, cell.name, server.name, text.join(", "));
                 for (metric, value) in values {
                     results.add(&server.name, &metric, round, value);
                 }
                 if let Err(error) = outcome {
-                    let failure = format!(
-                        "round {}, {}, {}: {error:#}",
-                        round + 1,
-                        cell.name,
-                        server.name
-                    );
+                    let failure = format!("round {}, {}, {}: {error:#}", round + 1, cell.name, server.name);
                     println!("        FAILED: {failure}");
                     results.failures.push(failure);
                 }
@@ -175,43 +135,23 @@ fn measure_all(plan: &Plan, settings: &Settings, only: &[String], results: &mut 
 
 /// Names that contain one of the words; all, if none does.
 fn chosen<'a>(names: &[&'a str], words: &[String]) -> Vec<&'a str> {
-    let named: Vec<_> = names
-        .iter()
-        .copied()
-        .filter(|name| words.iter().any(|word| name.contains(word)))
-        .collect();
-    if named.is_empty() {
-        names.to_vec()
-    } else {
-        named
-    }
+    let named: Vec<_> = names.iter().copied().filter(|name| words.iter().any(|word| name.contains(word))).collect();
+    if named.is_empty() { names.to_vec() } else { named }
 }
 
 /// What the numbers depend on.
 fn environment() -> BTreeMap<String, String> {
     let first_line = |text: String| text.lines().next().unwrap_or_default().trim().to_owned();
-    let file = |path: &str| {
-        std::fs::read_to_string(path)
-            .map(first_line)
-            .unwrap_or_default()
-    };
+    let file = |path: &str| std::fs::read_to_string(path).map(first_line).unwrap_or_default();
     let output = |program: &str, argument: &str| {
         let output = Command::new(program).arg(argument).output();
-        output
-            .map(|output| first_line(String::from_utf8_lossy(&output.stdout).into_owned()))
-            .unwrap_or_default()
+        output.map(|output| first_line(String::from_utf8_lossy(&output.stdout).into_owned())).unwrap_or_default()
     };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     BTreeMap::from([
-        (
-            "cpu".to_owned(),
-            format!("{} x {}", cores, model.trim_start_matches([' ', '\t', ':'])),
-        ),
+        ("cpu".to_owned(), format!("{} x {}", cores, model.trim_start_matches([' ', '\t', ':']))),
         ("kernel".to_owned(), file("/proc/sys/kernel/osrelease")),
         ("load average before".to_owned(), file("/proc/loadavg")),
         ("rustc".to_owned(), output("rustc", "--version")),
@@ -220,8 +160,7 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 fn write(folder: &Path, report: &str, results: &Results) -> Result<()> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let json = serde_json::to_string_pretty(results)?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     for name in ["latest".to_owned(), time.to_string()] {

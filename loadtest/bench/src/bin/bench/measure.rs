@@ -12,20 +12,14 @@ use crate::session::Session;
 pub(crate) type Value = (String, f64);
 
 /// Starts the server, connects the cell's clients, runs its shapes. What was measured before a failure is kept.
-pub(crate) fn cell(
-    cell: &Cell,
-    server: &Server,
-    settings: &Settings,
-    values: &mut Vec<Value>,
-) -> Result<()> {
+pub(crate) fn cell(cell: &Cell, server: &Server, settings: &Settings, values: &mut Vec<Value>) -> Result<()> {
     let mut session = Session::start(server)?;
     match &cell.capacity {
         Some(names) => capacity(cell, names, &mut session, settings, values)?,
         None => drop(session.connect(cell, settings.connect_per_second)?),
     }
     for shape in cell.shapes.iter().filter(|shape| shape.concerns(server)) {
-        let value = self::shape(cell, shape, &mut session, settings)
-            .with_context(|| shape.metric.clone())?;
+        let value = self::shape(cell, shape, &mut session, settings).with_context(|| shape.metric.clone())?;
         values.push((shape.metric.clone(), value));
     }
     Ok(())
@@ -34,11 +28,7 @@ pub(crate) fn cell(
 fn shape(cell: &Cell, shape: &Shape, session: &mut Session, settings: &Settings) -> Result<f64> {
     let members = u64::from(cell.connections / cell.rooms.max(1));
     session.rest(shape.rest_micros)?;
-    session.run(
-        &shape.run(cell, settings.warm_up_seconds),
-        &shape.http,
-        members,
-    )?;
+    session.run(&shape.run(cell, settings.warm_up_seconds), &shape.http, members)?;
     let ran = session.run(&shape.run(cell, settings.seconds), &shape.http, members)?;
     session.rest(0)?;
     Ok(match shape.measure {
@@ -74,14 +64,8 @@ fn capacity(
         bytes: MESSAGE_BYTES,
         seconds: 1.0,
     };
-    let http = Http {
-        batch: names.burst,
-        connections: 1,
-        window: None,
-    };
-    session
-        .run(&burst, &http, u64::from(cell.connections))
-        .with_context(|| names.after_burst.clone())?;
+    let http = Http { batch: names.burst, connections: 1, window: None };
+    session.run(&burst, &http, u64::from(cell.connections)).with_context(|| names.after_burst.clone())?;
     settle();
     values.push((names.after_burst.clone(), kib_since(empty, session)?));
     Ok(())

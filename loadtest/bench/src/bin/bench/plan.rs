@@ -148,10 +148,8 @@ pub(crate) enum Bound {
 
 impl Plan {
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let plan: Self =
-            toml::from_str(&text).with_context(|| format!("{} is no plan", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let plan: Self = toml::from_str(&text).with_context(|| format!("{} is no plan", path.display()))?;
         plan.check()?;
         Ok(plan)
     }
@@ -162,53 +160,25 @@ impl Plan {
 
     /// Every name that is used must be declared.
     fn check(&self) -> Result<()> {
-        let metrics: BTreeSet<_> = self
-            .metrics
-            .iter()
-            .map(|metric| metric.name.as_str())
-            .collect();
-        let mut used: Vec<&str> = self
-            .targets
-            .iter()
-            .map(|target| target.metric.as_str())
-            .collect();
-        let mut servers: Vec<&str> = self
-            .targets
-            .iter()
-            .map(|target| target.server.as_str())
-            .collect();
-        servers.extend(
-            self.targets
-                .iter()
-                .filter_map(|target| target.reference.as_deref()),
-        );
+        let metrics: BTreeSet<_> = self.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let mut used: Vec<&str> = self.targets.iter().map(|target| target.metric.as_str()).collect();
+        let mut servers: Vec<&str> = self.targets.iter().map(|target| target.server.as_str()).collect();
+        servers.extend(self.targets.iter().filter_map(|target| target.reference.as_deref()));
         for cell in &self.cells {
             servers.extend(cell.servers.iter().map(String::as_str));
             for shape in &cell.shapes {
                 used.push(&shape.metric);
                 servers.extend(shape.servers.iter().flatten().map(String::as_str));
             }
-            if let Some(Capacity {
-                set_up,
-                idle,
-                after_burst,
-                ..
-            }) = &cell.capacity
-            {
+            if let Some(Capacity { set_up, idle, after_burst, .. }) = &cell.capacity {
                 used.extend([set_up.as_str(), idle, after_burst]);
             }
         }
         for metric in used {
-            ensure!(
-                metrics.contains(metric),
-                "metric {metric:?} is used but not declared"
-            );
+            ensure!(metrics.contains(metric), "metric {metric:?} is used but not declared");
         }
         for server in servers {
-            ensure!(
-                self.server(server).is_some(),
-                "server {server:?} is used but not declared"
-            );
+            ensure!(self.server(server).is_some(), "server {server:?} is used but not declared");
         }
         Ok(())
     }
@@ -216,9 +186,7 @@ impl Plan {
 
 impl Shape {
     pub(crate) fn concerns(&self, server: &Server) -> bool {
-        self.servers
-            .as_ref()
-            .is_none_or(|names| names.contains(&server.name))
+        self.servers.as_ref().is_none_or(|names| names.contains(&server.name))
     }
 
     pub(crate) fn run(&self, cell: &Cell, seconds: f64) -> Run {
@@ -235,16 +203,7 @@ impl Shape {
 
 impl Http {
     pub(crate) fn to(&self, address: &str) -> HttpPublish {
-        let Self {
-            batch,
-            connections,
-            window,
-        } = self.clone();
-        HttpPublish {
-            address: address.to_owned(),
-            connections,
-            batch,
-            window,
-        }
+        let Self { batch, connections, window } = self.clone();
+        HttpPublish { address: address.to_owned(), connections, batch, window }
     }
 }

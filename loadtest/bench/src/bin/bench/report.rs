@@ -35,28 +35,13 @@ pub(crate) fn markdown(plan: &Plan, results: &Results) -> String {
 
 /// One row per metric, one column per server.
 fn values(plan: &Plan, results: &Results, out: &mut String) {
-    let servers: Vec<_> = plan
-        .servers
-        .iter()
-        .filter(|server| results.values.contains_key(&server.name))
-        .collect();
+    let servers: Vec<_> = plan.servers.iter().filter(|server| results.values.contains_key(&server.name)).collect();
     let titles: Vec<_> = servers.iter().map(|server| server.title.as_str()).collect();
     line(out, format_args!("| | {} |", titles.join(" | ")));
     line(out, format_args!("|---|{}", "---|".repeat(servers.len())));
     for metric in &plan.metrics {
-        let cells: Vec<_> = servers
-            .iter()
-            .map(|server| cell(results, &server.name, &metric.name))
-            .collect();
-        line(
-            out,
-            format_args!(
-                "| {} ({}) | {} |",
-                metric.title,
-                metric.unit,
-                cells.join(" | ")
-            ),
-        );
+        let cells: Vec<_> = servers.iter().map(|server| cell(results, &server.name, &metric.name)).collect();
+        line(out, format_args!("| {} ({}) | {} |", metric.title, metric.unit, cells.join(" | ")));
     }
     out.push('\n');
 }
@@ -89,25 +74,14 @@ fn verdicts(results: &Results, out: &mut String) {
             Bound::AtMost(bound) => format!("at most {bound}{unit}"),
             Bound::Above(bound) => format!("above {bound}{unit}"),
         };
-        let reference = target
-            .reference
-            .as_ref()
-            .map_or_else(String::new, |name| format!(" of {name}"));
-        let measured = verdict
-            .measured
-            .map_or_else(|| "-".to_owned(), |value| format!("{value:.2}{unit}"));
+        let reference = target.reference.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+        let measured = verdict.measured.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}{unit}"));
         let outcome = match verdict.outcome {
             Outcome::Pass => "pass",
             Outcome::Miss => "MISS",
             Outcome::NotMeasured => "not measured",
         };
-        line(
-            out,
-            format_args!(
-                "| {} | {wanted}{reference} | {measured} | {outcome} |",
-                target.title
-            ),
-        );
+        line(out, format_args!("| {} | {wanted}{reference} | {measured} | {outcome} |", target.title));
     }
     out.push('\n');
 }

@@ -49,10 +49,7 @@ impl Results {
 
     pub(crate) fn add(&mut self, server: &str, metric: &str, round: u32, value: f64) {
         let metrics = self.values.entry(server.to_owned()).or_default();
-        metrics
-            .entry(metric.to_owned())
-            .or_default()
-            .insert(round, value);
+        metrics.entry(metric.to_owned()).or_default().insert(round, value);
     }
 
     fn rounds(&self, server: &str, metric: &str) -> Option<&BTreeMap<u32, f64>> {
@@ -75,11 +72,7 @@ impl Results {
     pub(crate) fn ratio(&self, server: &str, reference: &str, metric: &str) -> Option<f64> {
         let references = self.rounds(reference, metric)?;
         let values = self.rounds(server, metric)?;
-        median(
-            values
-                .iter()
-                .filter_map(|(round, value)| Some(value / references.get(round)?)),
-        )
+        median(values.iter().filter_map(|(round, value)| Some(value / references.get(round)?)))
     }
 
     pub(crate) fn judge(&mut self, targets: &[Target]) {
@@ -97,11 +90,7 @@ impl Results {
             (Some(value), Bound::Above(bound)) if value > bound => Outcome::Pass,
             (Some(_), Bound::AtMost(_) | Bound::Above(_)) => Outcome::Miss,
         };
-        Verdict {
-            target: target.clone(),
-            measured,
-            outcome,
-        }
+        Verdict { target: target.clone(), measured, outcome }
     }
 }
 
@@ -160,15 +149,8 @@ mod tests {
             target("ours", Bound::Above(1.5)),
             target("nobody", Bound::AtMost(1.0)),
         ]);
-        let outcomes: Vec<_> = results
-            .verdicts
-            .iter()
-            .map(|verdict| verdict.outcome)
-            .collect();
-        assert_eq!(
-            outcomes,
-            [Outcome::Pass, Outcome::Miss, Outcome::NotMeasured]
-        );
+        let outcomes: Vec<_> = results.verdicts.iter().map(|verdict| verdict.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Pass, Outcome::Miss, Outcome::NotMeasured]);
     }
 
     #[test]

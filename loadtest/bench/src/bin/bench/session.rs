@@ -51,10 +51,7 @@ pub(crate) fn missing(server: &Server) -> Option<String> {
     if !found {
         return Some(format!("{program} is not there"));
     }
-    let lacking = server
-        .requires
-        .iter()
-        .find(|path| !Path::new(path).exists())?;
+    let lacking = server.requires.iter().find(|path| !Path::new(path).exists())?;
     Some(format!("{lacking} is not there"))
 }
 
@@ -68,19 +65,9 @@ impl Session {
             (ready.message == Ready::MESSAGE).then_some(ready)
         })?;
         let program = std::env::current_exe()?.with_file_name("load");
-        let program = program
-            .to_str()
-            .context("the path of the load client is not text")?
-            .to_owned();
+        let program = program.to_str().context("the path of the load client is not text")?.to_owned();
         let load = Leashed::start("load", &[program], &BTreeMap::new())?;
-        Ok(Self {
-            load,
-            server: process,
-            publish,
-            ready,
-            connections: 0,
-            due: 0,
-        })
+        Ok(Self { load, server: process, publish, ready, connections: 0, due: 0 })
     }
 
     /// Connects all clients of a cell; returns the CPU time it cost the server.
@@ -127,11 +114,7 @@ impl Session {
         if counters.received != self.due {
             bail!("{} deliveries instead of {}", counters.received, self.due);
         }
-        Ok(Ran {
-            deliveries: counters.received - before,
-            cpu: self.cpu()? - cpu,
-            elapsed: start.elapsed(),
-        })
+        Ok(Ran { deliveries: counters.received - before, cpu: self.cpu()? - cpu, elapsed: start.elapsed() })
     }
 
     fn publish(&mut self, run: &Run, http: &Http) -> Result<u64> {
@@ -146,15 +129,8 @@ impl Session {
                 Ok(done.published)
             }
             PublishBy::Http => {
-                let address = self
-                    .ready
-                    .internal
-                    .as_deref()
-                    .context("the server has no publish API")?;
-                self.load.send(&LoadCommand::Publish {
-                    run: run.clone(),
-                    http: http.to(address),
-                })?;
+                let address = self.ready.internal.as_deref().context("the server has no publish API")?;
+                self.load.send(&LoadCommand::Publish { run: run.clone(), http: http.to(address) })?;
                 match self.reply(timeout)? {
                     LoadReply::Published { messages, .. } => Ok(messages),
                     other => bail!("publishing failed: {other:?}"),
@@ -181,7 +157,6 @@ impl Session {
     }
 
     fn reply(&mut self, timeout: Duration) -> Result<LoadReply> {
-        self.load
-            .receive(timeout, |value| serde_json::from_value(value).ok())
+        self.load.receive(timeout, |value| serde_json::from_value(value).ok())
     }
 }

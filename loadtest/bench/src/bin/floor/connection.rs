@@ -45,16 +45,13 @@ async fn set_up(stream: TcpStream, hub: Rc<Hub>) -> Result<(Rc<TcpStream>, Membe
     let mut stream = upgrade(stream).await?;
     let mut frames = Vec::new();
     let id = stream.peer_addr()?;
-    let open = format!(
-        r#"0{{"sid":"{id}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
-    );
+    let open =
+        format!(r#"0{{"sid":"{id}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#);
     frame::push_server_text(&mut frames, open.as_bytes());
     stream.write_all(&frames).await?;
 
     let packet = receive(&stream).await?;
-    let auth = packet
-        .strip_prefix(b"40")
-        .context("first packet is not CONNECT")?;
+    let auth = packet.strip_prefix(b"40").context("first packet is not CONNECT")?;
     let auth: Auth<'_> = serde_json::from_slice(auth)?;
     frames.clear();
     frame::push_server_text(&mut frames, format!(r#"40{{"sid":"{id}"}}"#).as_bytes());
@@ -67,8 +64,7 @@ async fn set_up(stream: TcpStream, hub: Rc<Hub>) -> Result<(Rc<TcpStream>, Membe
 
 /// Answers the upgrade request by hyper and takes the socket back from it.
 async fn upgrade(stream: TcpStream) -> Result<TcpStream> {
-    let service =
-        service_fn(|request: Request<Incoming>| ready(Ok::<_, Infallible>(answer(&request))));
+    let service = service_fn(|request: Request<Incoming>| ready(Ok::<_, Infallible>(answer(&request))));
     let mut http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     poll_fn(|context| http.poll_without_shutdown(context)).await?;
     let parts = http.into_parts();
@@ -80,22 +76,13 @@ async fn upgrade(stream: TcpStream) -> Result<TcpStream> {
 
 fn answer(request: &Request<Incoming>) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
-    let accept = request
-        .headers()
-        .get(SEC_WEBSOCKET_KEY)
-        .map(|key| frame::accept_key(key.as_bytes()));
+    let accept = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| frame::accept_key(key.as_bytes()));
     match accept.and_then(|accept| accept.parse().ok()) {
         Some(accept) => {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let headers = response.headers_mut();
-            headers.insert(
-                UPGRADE,
-                hyper::header::HeaderValue::from_static("websocket"),
-            );
-            headers.insert(
-                CONNECTION,
-                hyper::header::HeaderValue::from_static("Upgrade"),
-            );
+            headers.insert(UPGRADE, hyper::header::HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, hyper::header::HeaderValue::from_static("Upgrade"));
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
         None => *response.status_mut() = StatusCode::BAD_REQUEST,

@@ -37,38 +37,23 @@ impl Hub {
                 }
             }
         }
-        Member {
-            hub: self,
-            stream,
-            room: room.into(),
-        }
+        Member { hub: self, stream, room: room.into() }
     }
 
     /// Writes to every member of a room.
     pub(crate) fn broadcast(&self, room: &str, bytes: &[u8]) -> Result<(), Full> {
-        self.rooms
-            .borrow()
-            .get(room)
-            .map_or(Ok(()), |members| write_all(members.iter(), bytes))
+        self.rooms.borrow().get(room).map_or(Ok(()), |members| write_all(members.iter(), bytes))
     }
 
     /// Writes to every member of everybody's room whose place is `part` modulo `parts`.
-    pub(crate) fn broadcast_part(
-        &self,
-        part: usize,
-        parts: usize,
-        bytes: &[u8],
-    ) -> Result<(), Full> {
+    pub(crate) fn broadcast_part(&self, part: usize, parts: usize, bytes: &[u8]) -> Result<(), Full> {
         let rooms = self.rooms.borrow();
         let members = rooms.get(EVERYONE_ROOM).map_or(&[][..], Vec::as_slice);
         write_all(members.iter().skip(part).step_by(parts), bytes)
     }
 }
 
-fn write_all<'a>(
-    members: impl Iterator<Item = &'a Rc<TcpStream>>,
-    bytes: &[u8],
-) -> Result<(), Full> {
+fn write_all<'a>(members: impl Iterator<Item = &'a Rc<TcpStream>>, bytes: &[u8]) -> Result<(), Full> {
     for member in members {
         match member.try_write(bytes) {
             Ok(written) if written == bytes.len() => {}
@@ -86,10 +71,7 @@ impl Drop for Member {
         let mut rooms = self.hub.rooms.borrow_mut();
         for name in [&*self.room, EVERYONE_ROOM] {
             if let Some(members) = rooms.get_mut(name) {
-                if let Some(place) = members
-                    .iter()
-                    .position(|other| Rc::ptr_eq(other, &self.stream))
-                {
+                if let Some(place) = members.iter().position(|other| Rc::ptr_eq(other, &self.stream)) {
                     members.swap_remove(place);
                 }
                 if members.is_empty() {

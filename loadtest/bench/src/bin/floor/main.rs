@@ -30,18 +30,13 @@ use tokio::sync::mpsc;
 use crate::hub::Hub;
 
 fn main() -> Result<()> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(serve())
 }
 
 async fn serve() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    println!(
-        "{}",
-        serde_json::to_string(&Ready::new(listener.local_addr()?))?
-    );
+    println!("{}", serde_json::to_string(&Ready::new(listener.local_addr()?))?);
     let hub = Rc::new(Hub::default());
     tokio::task::spawn_local(accept(listener, hub.clone()));
     tokio::task::spawn_local(publish::heartbeats(hub.clone()));

@@ -23,10 +23,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(hub: Rc<Hub>) -> Self {
-        Self {
-            hub,
-            numbering: Numbering::default(),
-        }
+        Self { hub, numbering: Numbering::default() }
     }
 
     /// Publishes a whole run; returns the number of messages.
@@ -35,8 +32,7 @@ impl Publisher {
         let start = Instant::now();
         for tick in 0..run.ticks() {
             sleep_until(start + Duration::from_secs_f64(run.due(tick))).await;
-            self.tick(run, &pad)
-                .map_err(|Full| anyhow!("a socket is full, and the floor has no queue"))?;
+            self.tick(run, &pad).map_err(|Full| anyhow!("a socket is full, and the floor has no queue"))?;
         }
         Ok(run.ticks() * u64::from(run.burst))
     }
@@ -47,21 +43,14 @@ impl Publisher {
         let mut room = String::new();
         for _ in 0..run.burst {
             let due = self.numbering.next(run);
-            frame::push_server_text(
-                &mut frames,
-                message::packet(due.event(), due.sequence, pad).as_bytes(),
-            );
+            frame::push_server_text(&mut frames, message::packet(due.event(), due.sequence, pad).as_bytes());
             room = due.room_name();
             if !joined {
                 self.hub.broadcast(&room, &frames)?;
                 frames.clear();
             }
         }
-        if joined {
-            self.hub.broadcast(&room, &frames)
-        } else {
-            Ok(())
-        }
+        if joined { self.hub.broadcast(&room, &frames) } else { Ok(()) }
     }
 }
 

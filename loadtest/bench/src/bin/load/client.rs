@@ -45,11 +45,8 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr, index: u32, room: u32) -> Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         if address.ip().is_loopback() && address.is_ipv4() {
-            let source =
-                Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % SOURCE_ADDRESSES);
-            socket
-                .bind(&SocketAddr::from((source, 0)).into())
-                .context("no free port for a client")?;
+            let source = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % SOURCE_ADDRESSES);
+            socket.bind(&SocketAddr::from((source, 0)).into()).context("no free port for a client")?;
         }
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -119,10 +116,7 @@ impl Client {
                 return Ok(0);
             };
             if !bytes.starts_with(b"HTTP/1.1 101") {
-                bail!(
-                    "upgrade refused: {}",
-                    String::from_utf8_lossy(&bytes[..end.min(200)])
-                );
+                bail!("upgrade refused: {}", String::from_utf8_lossy(&bytes[..end.min(200)]));
             }
             self.state = State::Opening;
             consumed = end + 4;

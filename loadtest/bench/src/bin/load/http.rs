@@ -18,16 +18,10 @@ pub(crate) struct HttpClient {
 
 impl HttpClient {
     pub(crate) fn connect(address: &str) -> Result<Self> {
-        let stream =
-            TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+        let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self {
-            stream,
-            host: address.to_owned(),
-            request: Vec::new(),
-            response: Vec::new(),
-        })
+        Ok(Self { stream, host: address.to_owned(), request: Vec::new(), response: Vec::new() })
     }
 
     /// Posts JSON; returns the body of a 200, anything else is an error.
@@ -46,18 +40,11 @@ impl HttpClient {
             if let Some((start, end)) = whole(&self.response)? {
                 let body = std::str::from_utf8(&self.response[start..end])?;
                 if !self.response.starts_with(b"HTTP/1.1 200") {
-                    bail!(
-                        "{}",
-                        String::from_utf8_lossy(&self.response[..end.min(500)])
-                    );
+                    bail!("{}", String::from_utf8_lossy(&self.response[..end.min(500)]));
                 }
                 return Ok(body);
             }
-            match self
-                .stream
-                .read(&mut chunk)
-                .context("no answer to a publish")?
-            {
+            match self.stream.read(&mut chunk).context("no answer to a publish")? {
                 0 => bail!("the publish API closed the connection"),
                 length => self.response.extend_from_slice(&chunk[..length]),
             }

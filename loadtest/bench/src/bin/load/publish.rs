@@ -28,11 +28,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(received: Arc<AtomicU64>, members: u64) -> Self {
         let base = received.load(Ordering::Acquire);
-        Self {
-            received,
-            base,
-            members,
-        }
+        Self { received, base, members }
     }
 
     /// Waits until at most `window` of `published` messages are not delivered to everybody.
@@ -54,13 +50,7 @@ impl Progress {
 }
 
 /// Publishes a run on threads of its own; the answer goes to the event loop.
-pub(crate) fn start(
-    run: Run,
-    http: HttpPublish,
-    progress: Progress,
-    numbering: Arc<Mutex<Numbering>>,
-    inbox: Inbox,
-) {
+pub(crate) fn start(run: Run, http: HttpPublish, progress: Progress, numbering: Arc<Mutex<Numbering>>, inbox: Inbox) {
     std::thread::spawn(move || {
         let start = Instant::now();
         let parts = http.connections.clamp(1, run.rooms.max(1));
@@ -68,33 +58,15 @@ pub(crate) fn start(
             let threads: Vec<_> = (0..parts)
                 .map(|part| {
                     let (run, http, progress, numbering) = (&run, &http, &progress, &numbering);
-                    scope.spawn(move || {
-                        Part {
-                            run,
-                            http,
-                            part,
-                            parts,
-                            numbering,
-                            cursor: 0,
-                        }
-                        .publish(start, progress)
-                    })
+                    scope.spawn(move || Part { run, http, part, parts, numbering, cursor: 0 }.publish(start, progress))
                 })
                 .collect();
             let ended = |_| Err(anyhow::anyhow!("a publisher panicked"));
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(ended))
-                .collect()
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(ended)).collect()
         });
         let reply = match outcomes.into_iter().sum::<Result<u64>>() {
-            Ok(messages) => LoadReply::Published {
-                messages,
-                seconds: start.elapsed().as_secs_f64(),
-            },
-            Err(error) => LoadReply::Failed {
-                error: format!("{error:#}"),
-            },
+            Ok(messages) => LoadReply::Published { messages, seconds: start.elapsed().as_secs_f64() },
+            Err(error) => LoadReply::Failed { error: format!("{error:#}") },
         };
         inbox.send(Input::Published(reply));
     });
@@ -142,10 +114,7 @@ impl Part<'_> {
         let answer = if self.http.batch <= 1 {
             client.post("/v1/publish", &bodies.concat())?
         } else {
-            client.post(
-                "/v1/publish/batch",
-                &format!(r#"{{"items":[{}]}}"#, bodies.join(",")),
-            )?
+            client.post("/v1/publish/batch", &format!(r#"{{"items":[{}]}}"#, bodies.join(",")))?
         };
         let logged = answer.matches(r#""logged":true"#).count();
         if logged != items as usize {
@@ -164,10 +133,7 @@ impl Part<'_> {
                 Some(room)
             }
         };
-        self.numbering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .number(room)
+        self.numbering.lock().unwrap_or_else(PoisonError::into_inner).number(room)
     }
 }
 

@@ -58,44 +58,10 @@ mod tests {
 
     #[test]
     fn tells_the_faults_apart() {
-        assert_eq!(
-            count(&[1, 2, 3]),
-            Counters {
-                received: 3,
-                ..Counters::default()
-            }
-        );
-        assert_eq!(
-            count(&[1, 4]),
-            Counters {
-                received: 2,
-                lost: 2,
-                ..Counters::default()
-            }
-        );
-        assert_eq!(
-            count(&[1, 1]),
-            Counters {
-                received: 1,
-                duplicate: 1,
-                ..Counters::default()
-            }
-        );
-        assert_eq!(
-            count(&[1, 3, 2]),
-            Counters {
-                received: 3,
-                out_of_order: 1,
-                ..Counters::default()
-            }
-        );
-        assert_eq!(
-            count(&[2]),
-            Counters {
-                received: 1,
-                lost: 1,
-                ..Counters::default()
-            }
-        );
+        assert_eq!(count(&[1, 2, 3]), Counters { received: 3, ..Counters::default() });
+        assert_eq!(count(&[1, 4]), Counters { received: 2, lost: 2, ..Counters::default() });
+        assert_eq!(count(&[1, 1]), Counters { received: 1, duplicate: 1, ..Counters::default() });
+        assert_eq!(count(&[1, 3, 2]), Counters { received: 3, out_of_order: 1, ..Counters::default() });
+        assert_eq!(count(&[2]), Counters { received: 1, lost: 1, ..Counters::default() });
     }
 }

@@ -80,10 +80,7 @@ impl Swarm {
     pub(crate) fn new() -> Result<(Self, Inbox)> {
         let poll = Poll::new()?;
         let (sender, inputs) = channel();
-        let inbox = Inbox {
-            sender,
-            waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
-        };
+        let inbox = Inbox { sender, waker: Arc::new(Waker::new(poll.registry(), WAKE)?) };
         let swarm = Self {
             poll,
             inbox: inbox.clone(),
@@ -114,8 +111,7 @@ impl Swarm {
                     self.on_event(event, &mut buffer);
                 }
             }
-            self.received
-                .store(self.counters.received, Ordering::Release);
+            self.received.store(self.counters.received, Ordering::Release);
             while let Ok(input) = self.inputs.try_recv() {
                 match input {
                     Input::Line(line) => self.on_command(&line)?,
@@ -140,11 +136,7 @@ impl Swarm {
         let mut outcome = Ok(());
         if event.is_writable() && before == State::Connecting {
             outcome = client.on_writable().and_then(|()| {
-                Ok(self.poll.registry().reregister(
-                    &mut client.stream,
-                    Token(index),
-                    Interest::READABLE,
-                )?)
+                Ok(self.poll.registry().reregister(&mut client.stream, Token(index), Interest::READABLE)?)
             });
         }
         if event.is_readable() && outcome.is_ok() {
@@ -168,17 +160,10 @@ impl Swarm {
     fn on_command(&mut self, line: &str) -> Result<()> {
         let command = serde_json::from_str(line).with_context(|| format!("no command: {line}"))?;
         match command {
-            LoadCommand::Connect {
-                address,
-                connections,
-                rooms,
-                per_second,
-            } => {
+            LoadCommand::Connect { address, connections, rooms, per_second } => {
                 let first = self.clients.len();
                 self.set_up = Some(SetUp {
-                    address: address
-                        .parse()
-                        .with_context(|| format!("no address: {address}"))?,
+                    address: address.parse().with_context(|| format!("no address: {address}"))?,
                     until: first + connections as usize,
                     rooms: rooms.max(1),
                     per_second,
@@ -189,21 +174,13 @@ impl Swarm {
             LoadCommand::Publish { run, http } => {
                 let members = self.clients.len() as u64 / u64::from(run.rooms.max(1));
                 let progress = publish::Progress::new(self.received.clone(), members.max(1));
-                publish::start(
-                    run,
-                    http,
-                    progress,
-                    self.numbering.clone(),
-                    self.inbox.clone(),
-                );
+                publish::start(run, http, progress, self.numbering.clone(), self.inbox.clone());
             }
             LoadCommand::Rest { micros } => {
                 self.rest = Duration::from_micros(micros);
                 answer(&LoadReply::Rested)?;
             }
-            LoadCommand::Count => answer(&LoadReply::Counted {
-                counters: self.counters.clone(),
-            })?,
+            LoadCommand::Count => answer(&LoadReply::Counted { counters: self.counters.clone() })?,
         }
         Ok(())
     }
@@ -216,31 +193,21 @@ impl Swarm {
         let elapsed = set_up.start.elapsed();
         let due = set_up.first + (elapsed.as_secs_f64() * set_up.per_second) as usize;
         let closed = self.counters.closed as usize;
-        while self.clients.len() < due.min(set_up.until)
-            && self.clients.len() - self.live - closed < SETTING_UP
-        {
+        while self.clients.len() < due.min(set_up.until) && self.clients.len() - self.live - closed < SETTING_UP {
             let index = self.clients.len();
             let room = index as u32 % set_up.rooms;
             let mut client = Client::connect(set_up.address, index as u32, room)?;
             let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll
-                .registry()
-                .register(&mut client.stream, Token(index), both)?;
+            self.poll.registry().register(&mut client.stream, Token(index), both)?;
             self.clients.push(client);
         }
         let wanted = set_up.until - set_up.first;
         let expected = Duration::from_secs_f64(wanted as f64 / set_up.per_second);
         if self.live == set_up.until {
             self.set_up = None;
-            answer(&LoadReply::Connected {
-                connections: wanted as u32,
-                seconds: elapsed.as_secs_f64(),
-            })?;
+            answer(&LoadReply::Connected { connections: wanted as u32, seconds: elapsed.as_secs_f64() })?;
         } else if closed > 0 || elapsed > expected + SET_UP_GRACE {
-            let error = format!(
-                "{} of {} connected, {closed} closed",
-                self.live, set_up.until
-            );
+            let error = format!("{} of {} connected, {closed} closed", self.live, set_up.until);
             self.set_up = None;
             answer(&LoadReply::Failed { error })?;
         }
