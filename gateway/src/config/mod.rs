@@ -1,10 +1,10 @@
 //! Configuration: a TOML file and environment variables become validated types.
 //!
 //! Every other room takes its own struct from here and reads nothing else: what a room may be told is one struct whose
-//! doc comments state units and defaults. [`load`] is called once, by `serve` and `check-config`, with a [`Source`]
+//! doc comments state units and defaults. [`load()`] is called once, by `serve` and `check-config`, with a [`Source`]
 //! (the process environment in `main`, a map in tests). `reference` makes `docs/config.md` from the doc comments.
 //!
-//! Invariants: a [`Config`] that [`load`] returned has passed `validate`; `Config::default()` is the documented default
+//! Invariants: a [`Config`] that [`load()`] returned has passed `validate`; `Config::default()` is the documented default
 //! and valid; nothing secret is in it (API keys only as hashes), so it may be printed.
 //!
 //! Failures: unknown keys, wrong types and values that make no sense are all reported at once in a [`ConfigError`],

@@ -3,7 +3,7 @@
 //! Every change of what a socket hears (connecting, recovering, joining) is a
 //! *cut*. Live messages for the socket are held back ([`Feed`]); once its rooms
 //! are heard, a position is fixed; what lies before it comes from the log
-//! ([`ranges`], [`merge`]), what lies after it from what was held; then the
+//! ([`ranges`], [`merge()`]), what lies after it from what was held; then the
 //! socket is live. The session drives it ([`crate::session`]), the shard of its
 //! worker asks the feed about each message ([`crate::rooms`]).
 //!
