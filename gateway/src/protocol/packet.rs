@@ -156,9 +156,13 @@ fn from_codec(packet: CodecPacket) -> Result<Packet, BadPacket> {
 
 fn from_msgpack(data: &[u8]) -> Result<Packet, BadPacket> {
     let packet = msgpack::decode(data).map_err(|_| BadPacket)?;
-    let args = |data: Option<Value>, attachments| match data {
-        Some(Value::Array(items)) => Ok(Args { json: items.iter().map(Value::to_string).collect(), attachments }),
-        _ => Err(BadPacket),
+    let args = |data: Option<Value>, attachments: Vec<Bytes>| {
+        let Some(Value::Array(items)) = data else { return Err(BadPacket) };
+        if !attachments.is_empty() {
+            // a map that looks like a placeholder, sent beside binary data
+            items.iter().try_for_each(|item| check_placeholders(item, attachments.len()))?;
+        }
+        Ok(Args { json: items.iter().map(Value::to_string).collect(), attachments })
     };
     let content = match packet.kind {
         msgpack::CONNECT => Content::Connect(packet.data),
@@ -327,6 +331,13 @@ mod tests {
         assert_eq!(parser, Parser::Msgpack);
         let event = Event { name: "e".into(), args: args(&["1"]) };
         assert_eq!(packet.content, Content::Event { id: Some(4), event });
+    }
+
+    #[test]
+    fn a_placeholder_without_an_attachment_is_refused_from_msgpack_too() {
+        let data = br#"["e",{"_placeholder":true,"num":0},{"x":{"_placeholder":true,"num":7}}]"#;
+        let bytes = msgpack::encode(msgpack::EVENT, "/", Some(data), &[Bytes::from_static(b"a")], None);
+        assert_eq!(Decoder::default().on_binary(bytes.into(), MAX), Err(BadPacket));
     }
 
     proptest! {
