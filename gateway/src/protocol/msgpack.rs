@@ -135,7 +135,10 @@ fn unpack(value: Packed, attachments: &mut VecDeque<Bytes>) -> Result<Value, Bad
             let mut map = Map::new();
             for (key, item) in entries {
                 let Packed::String(key) = key else { return Err(BadPacket) };
-                map.insert(key.into_str().ok_or(BadPacket)?, unpack(item, attachments)?);
+                // a key that comes twice would leave attachments that nothing stands for
+                if map.insert(key.into_str().ok_or(BadPacket)?, unpack(item, attachments)?).is_some() {
+                    return Err(BadPacket);
+                }
             }
             Value::Object(map)
         }
@@ -173,9 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_comes_twice_is_refused() {
-        let bytes = b"\x84\xa4type\x02\xa4data\x91\xa1a\xa4data\x91\xa1b\xa3nsp\xa1/";
-        assert_eq!(decode(bytes), Err(BadPacket));
+    fn what_comes_twice_is_refused() {
+        let data_twice = b"\x84\xa4type\x02\xa4data\x91\xa1a\xa4data\x91\xa1b\xa3nsp\xa1/";
+        let key_twice = b"\x83\xa4type\x02\xa4data\x92\xa1a\x82\xa1k\x01\xa1k\x02\xa3nsp\xa1/";
+        assert_eq!(decode(data_twice), Err(BadPacket));
+        assert_eq!(decode(key_twice), Err(BadPacket));
     }
 
     proptest! {
