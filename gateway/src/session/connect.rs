@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use smallvec::smallvec;
 
-use crate::adapter::{Claim, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
+use crate::adapter::{Claim, NewSession, ReadError, SessionKey, TakeOverError};
 use crate::message::{Draft, Offset, Position, PrivateId, Room, SocketId, Token};
 use crate::policy::{Context, NamespacePolicy};
 use crate::protocol::Body;
@@ -76,13 +76,7 @@ enum Failure {
 
 impl From<CutError> for Failure {
     fn from(error: CutError) -> Self {
-        Failure::Close(match error {
-            CutError::Write(WriteError::Fenced) => Close::Replaced,
-            CutError::Read(ReadError::Trimmed | ReadError::TooMuch) | CutError::Ahead => Close::Lost,
-            CutError::Write(WriteError::Full | WriteError::Unavailable(_))
-            | CutError::Read(ReadError::Unavailable(_))
-            | CutError::Gone => Close::Unavailable,
-        })
+        Failure::Close(error.close())
     }
 }
 

@@ -21,6 +21,8 @@ use crate::message::{Message, NamespaceRef, Offset, Position, Room};
 use crate::recovery::{Released, Stay, merge, mutated, ranges};
 use crate::rooms::{Recipient, Router, Shard};
 
+use super::close::Close;
+
 /// A recipient that can be waited for.
 pub(crate) trait Paced: Recipient {
     /// Resolves when it takes more.
@@ -46,6 +48,20 @@ pub(crate) enum CutError {
     Ahead,
     #[error("the connection has ended")]
     Gone,
+}
+
+impl CutError {
+    /// How the connection ends after it.
+    pub(crate) fn close(self) -> Close {
+        match self {
+            CutError::Write(WriteError::Fenced) => Close::Replaced,
+            CutError::Read(ReadError::Trimmed | ReadError::TooMuch) | CutError::Ahead => Close::Lost,
+            CutError::Write(WriteError::Full | WriteError::Unavailable(_))
+            | CutError::Read(ReadError::Unavailable(_))
+            // it has ended already, and its first reason stays
+            | CutError::Gone => Close::Unavailable,
+        }
+    }
 }
 
 impl From<Unavailable> for CutError {

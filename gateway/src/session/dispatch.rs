@@ -175,30 +175,18 @@ async fn leave(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
 }
 
 /// Rooms that the socket may still enter.
-pub(super) fn rooms_left(socket: &Socket) -> usize {
-    let feed = socket.connection.sockets.borrow();
-    let rooms = feed
-        .iter()
-        .find(|other| other.id == socket.id)
-        .map_or(0, |socket| socket.feed().borrow().stays().iter().filter(|stay| !stay.room.is_implicit()).count());
+pub(super) fn rooms_left(socket: &Rc<Socket>) -> usize {
+    let rooms = socket.feed().borrow().stays().iter().filter(|stay| !stay.room.is_implicit()).count();
     socket.connection.worker.shared.limits.max_rooms.saturating_sub(rooms)
 }
 
 /// False when a cut failed; closes the connection when what the socket has
 /// cannot be shown to be complete any more.
 pub(super) fn check(socket: &Socket, cut: Result<(), CutError>) -> bool {
-    use crate::adapter::{ReadError, WriteError};
-    let close = match cut {
-        Ok(()) => return true,
-        Err(CutError::Gone) => return false,
-        Err(CutError::Write(WriteError::Fenced)) => Close::Replaced,
-        Err(
-            CutError::Write(WriteError::Full | WriteError::Unavailable(_)) | CutError::Read(ReadError::Unavailable(_)),
-        ) => Close::Unavailable,
-        Err(CutError::Read(ReadError::Trimmed | ReadError::TooMuch) | CutError::Ahead) => Close::Lost,
-    };
-    socket.connection.close(close);
-    false
+    if let Err(error) = cut {
+        socket.connection.close(error.close());
+    }
+    cut.is_ok()
 }
 
 /// Answers an event, if the client asked for it.

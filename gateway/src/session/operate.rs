@@ -103,7 +103,7 @@ pub(super) fn carry_out(order: Order) -> Job {
 }
 
 /// As many of the rooms as the socket may still enter.
-fn within_limit(socket: &Socket, mut rooms: Vec<Room>) -> Vec<Room> {
+fn within_limit(socket: &Rc<Socket>, mut rooms: Vec<Room>) -> Vec<Room> {
     rooms.truncate(dispatch::rooms_left(socket));
     rooms
 }

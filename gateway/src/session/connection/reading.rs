@@ -21,17 +21,10 @@ impl Connection {
             Inbound::Close => return self.push(Input::End(Close::Client)),
             Inbound::Probe | Inbound::Upgrade => return self.push(Input::End(Close::BadProtocol)),
             Inbound::Text(text) => self.decoder.borrow_mut().on_text(text, max),
-            Inbound::Binary(data) => match self.decoder.borrow_mut().on_binary(data, max) {
-                Ok(Some((parser, packet))) => {
-                    if self.accepts(parser) {
-                        Ok(Some(packet))
-                    } else {
-                        Err(BadPacket)
-                    }
-                }
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
-            },
+            Inbound::Binary(data) => self.decoder.borrow_mut().on_binary(data, max).and_then(|found| match found {
+                Some((parser, _)) if !self.accepts(parser) => Err(BadPacket),
+                found => Ok(found.map(|(_, packet)| packet)),
+            }),
         };
         match decoded {
             Ok(Some(packet)) => self.push(Input::Packet(packet)),
