@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// The rooms `r0`, `r1`, …, one after the other.
+    /// The rooms `r{first_room}` and so on, one after the other.
     Rooms,
     /// The room that every client has joined.
     Everyone,
@@ -20,6 +20,8 @@ pub enum Target {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {
     pub target: Target,
+    /// Number of the first room, for [`Target::Rooms`].
+    pub first_room: u32,
     /// Number of rooms, for [`Target::Rooms`].
     pub rooms: u32,
     pub ticks_per_second: f64,
@@ -95,8 +97,13 @@ impl Done {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum LoadCommand {
-    /// Open connections; client `n` asks for room `r{n % rooms}`. Answered when all are connected.
-    Connect { address: String, connections: u32, rooms: u32, per_second: f64 },
+    /// Open connections, to one address after the other; client `n` asks for room `r{n % rooms}`. Answered when all are
+    /// connected.
+    Connect { addresses: Vec<String>, connections: u32, rooms: u32, per_second: f64, memory: Memory },
+    /// Close all connections without a closing packet, as a lost network does. Answered when it is done.
+    Cut,
+    /// Connect all clients again, each to where it was, with what it remembers. Answered when all are connected.
+    Recover { per_second: f64 },
     /// Publish through the HTTP API. Answered when the run is over.
     Publish { run: Run, http: HttpPublish },
     /// How long to rest between two looks at the sockets, in microseconds; 0 looks at once.
@@ -105,15 +112,39 @@ pub enum LoadCommand {
     Count,
 }
 
+/// What a client keeps of a connection, to recover from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Memory {
+    Nothing,
+    /// Private id and offset, as a stock client keeps them.
+    Session,
+}
+
 /// What the load client answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "lowercase")]
 pub enum LoadReply {
-    Connected { connections: u32, seconds: f64 },
-    Published { messages: u64, seconds: f64 },
+    Connected {
+        connections: u32,
+        seconds: f64,
+    },
+    Cut,
+    /// So many clients got their session again, the others a new one.
+    Recovered {
+        recovered: u32,
+    },
+    Published {
+        messages: u64,
+        seconds: f64,
+    },
     Rested,
-    Counted { counters: Counters },
-    Failed { error: String },
+    Counted {
+        counters: Counters,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// Counters of the load client since it started.
@@ -131,6 +162,19 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// What was counted since an `earlier` reading.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            received: self.received - earlier.received,
+            // A message that comes late is no longer counted as lost.
+            lost: self.lost.saturating_sub(earlier.lost),
+            duplicate: self.duplicate - earlier.duplicate,
+            out_of_order: self.out_of_order - earlier.out_of_order,
+            unexpected: self.unexpected - earlier.unexpected,
+            closed: self.closed - earlier.closed,
+        }
+    }
+
     /// What is wrong, or nothing.
     pub fn faults(&self) -> Option<String> {
         let named = [
@@ -142,5 +186,17 @@ impl Counters {
         ];
         let faults: Vec<_> = named.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{n} {what}")).collect();
         (!faults.is_empty()).then(|| faults.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_since_an_earlier_reading() {
+        let earlier = Counters { received: 10, lost: 2, ..Counters::default() };
+        let now = Counters { received: 15, lost: 1, out_of_order: 1, ..Counters::default() };
+        assert_eq!(now.since(&earlier), Counters { received: 5, out_of_order: 1, ..Counters::default() });
     }
 }

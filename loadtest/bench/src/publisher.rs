@@ -37,9 +37,9 @@ impl Numbering {
         match run.target {
             Target::Everyone => self.number(None),
             Target::Rooms => {
-                let room = self.cursor % run.rooms.max(1);
-                self.cursor = room + 1;
-                self.number(Some(room))
+                let place = self.cursor % run.rooms.max(1);
+                self.cursor = place + 1;
+                self.number(Some(run.first_room + place))
             }
         }
     }
@@ -67,9 +67,17 @@ mod tests {
 
     #[test]
     fn rooms_take_turns_and_count_each_on_their_own() {
-        let run = Run { target: Target::Rooms, rooms: 2, ticks_per_second: 1.0, burst: 1, bytes: 200, seconds: 1.0 };
+        let run = Run {
+            target: Target::Rooms,
+            first_room: 5,
+            rooms: 2,
+            ticks_per_second: 1.0,
+            burst: 1,
+            bytes: 200,
+            seconds: 1.0,
+        };
         let mut numbering = Numbering::default();
         let due: Vec<_> = (0..4).map(|_| numbering.next(&run)).map(|due| (due.room, due.sequence)).collect();
-        assert_eq!(due, [(Some(0), 1), (Some(1), 1), (Some(0), 2), (Some(1), 2)]);
+        assert_eq!(due, [(Some(5), 1), (Some(6), 1), (Some(5), 2), (Some(6), 2)]);
     }
 }

@@ -1,19 +1,23 @@
 //! `bench`: the orchestrator. Measures all servers of `plan.toml` side by side, in one run on one machine.
 //!
-//! Within a round the servers run one after the other, so that a drift of the machine meets all alike. One server and
-//! one load client live at a time, both fresh for every cell, both on a leash: whatever ends the orchestrator ends them.
+//! Within a round the servers run one after the other, so that a drift of the machine meets all alike. One server (of one
+//! or several nodes, then with a Redis) and one load client live at a time, all fresh for every cell, all on a leash:
+//! whatever ends the orchestrator ends them.
 //! Prints the report; writes it and the raw values to `target/bench/` of the repository.
 //!
 //! - [`plan`]: what to measure.
-//! - [`child`] and [`session`]: one server and one load client.
-//! - [`measure`]: the steps of a cell.
+//! - [`child`], [`servers`], [`redis`] and [`session`]: one server and one load client.
+//! - [`measure`] and [`recovery`]: the steps of a cell.
 //! - [`results`] and [`report`]: medians, ratios, verdicts; tables.
 
 mod child;
 mod measure;
 mod plan;
+mod recovery;
+mod redis;
 mod report;
 mod results;
+mod servers;
 mod session;
 
 use std::collections::BTreeMap;
@@ -97,7 +101,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options
 
 fn measure_all(plan: &Plan, settings: &Settings, only: &[String], results: &mut Results) {
     for server in &plan.servers {
-        if let Some(why) = session::missing(server) {
+        if let Some(why) = servers::missing(server) {
             println!("not measured: {}: {why}", server.name);
             results.skipped.insert(server.name.clone(), why);
         }
@@ -156,6 +160,7 @@ fn environment() -> BTreeMap<String, String> {
         ("load average before".to_owned(), file("/proc/loadavg")),
         ("rustc".to_owned(), output("rustc", "--version")),
         ("node".to_owned(), output("node", "--version")),
+        ("redis".to_owned(), output("redis-server", "--version")),
     ])
 }
 

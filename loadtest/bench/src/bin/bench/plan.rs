@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     pub(crate) settings: BTreeMap<String, Settings>,
     pub(crate) servers: Vec<Server>,
     pub(crate) cells: Vec<Cell>,
+    pub(crate) tables: Vec<Table>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) targets: Vec<Target>,
 }
@@ -43,6 +44,12 @@ pub(crate) struct Server {
     #[serde(default)]
     pub(crate) requires: Vec<String>,
     pub(crate) publish: PublishBy,
+    /// Processes. Of several, the first publishes and the others have the clients.
+    #[serde(default = "one")]
+    pub(crate) nodes: u32,
+    /// The environment variable that tells it where Redis is; with it, a Redis is started and measured too.
+    #[serde(default)]
+    pub(crate) redis: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -66,6 +73,8 @@ pub(crate) struct Cell {
     #[serde(default)]
     pub(crate) capacity: Option<Capacity>,
     #[serde(default)]
+    pub(crate) recovery: Option<Recovery>,
+    #[serde(default)]
     pub(crate) shapes: Vec<Shape>,
 }
 
@@ -78,6 +87,24 @@ pub(crate) struct Capacity {
     pub(crate) after_burst: String,
     /// Messages of the burst to everybody.
     pub(crate) burst: u32,
+}
+
+/// All clients are cut and come back at once: once while only their own rooms had messages, once while others had too.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recovery {
+    /// Name of the metric when other rooms are quiet.
+    pub(crate) quiet: String,
+    /// Name of the metric when other rooms are busy.
+    pub(crate) busy: String,
+    /// Name of the metric that divides the second by the first.
+    pub(crate) ratio: String,
+    /// How often each of the two is done.
+    pub(crate) times: u32,
+    /// Messages that each client misses.
+    pub(crate) missed: u32,
+    /// Messages to rooms of nobody while the clients are away.
+    pub(crate) elsewhere: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -96,10 +123,12 @@ pub(crate) struct Shape {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
     /// CPU time of the server per delivery, at the shape's pace.
     Cpu,
+    /// The same without what as much time costs when nothing is published.
+    CpuBeyondIdle,
     /// Deliveries per second, as fast as they come back.
     Throughput,
 }
@@ -124,6 +153,62 @@ pub(crate) struct Metric {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) unit: String,
+    /// Name of the table it is a row of.
+    pub(crate) table: String,
+}
+
+/// Metrics that are reported together, a column for each server that has any of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    /// Server whose values the others are divided by.
+    #[serde(default)]
+    pub(crate) reference: Option<String>,
+}
+
+/// What a metric of several processes consists of; measured and reported beside it, as `METRIC/PART`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Publisher,
+    Receivers,
+    Redis,
+    Recovered,
+    Lost,
+    Duplicate,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Publisher, Self::Receivers, Self::Redis, Self::Recovered, Self::Lost, Self::Duplicate];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Receivers => "receivers",
+            Self::Redis => "redis",
+            Self::Recovered => "recovered",
+            Self::Lost => "lost",
+            Self::Duplicate => "duplicate",
+        }
+    }
+
+    /// What the report calls it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Publisher => "of it: node that publishes",
+            Self::Receivers => "of it: nodes that deliver",
+            Self::Redis => "of it: Redis",
+            Self::Recovered => "clients recovered, %",
+            Self::Lost => "messages lost",
+            Self::Duplicate => "messages doubled",
+        }
+    }
+
+    /// Name of this part's values.
+    pub(crate) fn of(self, metric: &str) -> String {
+        format!("{metric}/{}", self.name())
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,10 +245,12 @@ impl Plan {
 
     /// Every name that is used must be declared.
     fn check(&self) -> Result<()> {
-        let metrics: BTreeSet<_> = self.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let parts = self.metrics.iter().flat_map(|metric| Part::ALL.map(|part| part.of(&metric.name)));
+        let metrics: BTreeSet<_> = self.metrics.iter().map(|metric| metric.name.clone()).chain(parts).collect();
         let mut used: Vec<&str> = self.targets.iter().map(|target| target.metric.as_str()).collect();
         let mut servers: Vec<&str> = self.targets.iter().map(|target| target.server.as_str()).collect();
         servers.extend(self.targets.iter().filter_map(|target| target.reference.as_deref()));
+        servers.extend(self.tables.iter().filter_map(|table| table.reference.as_deref()));
         for cell in &self.cells {
             servers.extend(cell.servers.iter().map(String::as_str));
             for shape in &cell.shapes {
@@ -173,12 +260,24 @@ impl Plan {
             if let Some(Capacity { set_up, idle, after_burst, .. }) = &cell.capacity {
                 used.extend([set_up.as_str(), idle, after_burst]);
             }
+            if let Some(Recovery { quiet, busy, ratio, .. }) = &cell.recovery {
+                used.extend([quiet.as_str(), busy, ratio]);
+            }
         }
         for metric in used {
             ensure!(metrics.contains(metric), "metric {metric:?} is used but not declared");
         }
         for server in servers {
             ensure!(self.server(server).is_some(), "server {server:?} is used but not declared");
+        }
+        for metric in &self.metrics {
+            let declared = self.tables.iter().any(|table| table.name == metric.table);
+            ensure!(declared, "table {:?} is used but not declared", metric.table);
+        }
+        for server in &self.servers {
+            ensure!(server.nodes > 0, "server {:?} has no nodes", server.name);
+            let alone = server.nodes == 1 || server.redis.is_some();
+            ensure!(alone, "the nodes of server {:?} have no Redis to meet at", server.name);
         }
         Ok(())
     }
@@ -192,6 +291,7 @@ impl Shape {
     pub(crate) fn run(&self, cell: &Cell, seconds: f64) -> Run {
         Run {
             target: RunTarget::Rooms,
+            first_room: 0,
             rooms: cell.rooms,
             ticks_per_second: self.ticks_per_second,
             burst: self.burst,
@@ -205,5 +305,41 @@ impl Http {
     pub(crate) fn to(&self, address: &str) -> HttpPublish {
         let Self { batch, connections, window } = self.clone();
         HttpPublish { address: address.to_owned(), connections, batch, window }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(from: &str, to: &str) -> Result<()> {
+        let text = std::fs::read_to_string("plan.toml")?;
+        ensure!(text.contains(from), "{from:?} is not in the plan");
+        toml::from_str::<Plan>(&text.replace(from, to))?.check()
+    }
+
+    #[test]
+    fn the_plan_is_consistent() {
+        changed("", "").unwrap();
+    }
+
+    #[test]
+    fn names_that_are_not_declared_are_refused() {
+        for (from, to, error) in [
+            ("metric = \"fanout\"", "metric = \"fan\"", "metric \"fan\" is used but not declared"),
+            ("growth_single/redis", "growth_single/server", "metric \"growth_single/server\" is used but not declared"),
+            ("table = \"two nodes\"", "table = \"two\"", "table \"two\" is used but not declared"),
+            ("reference = \"floor\"", "reference = \"ground\"", "server \"ground\" is used but not declared"),
+        ] {
+            assert_eq!(changed(from, to).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn several_nodes_need_a_redis() {
+        let error = changed("nodes = 4\nredis = \"CARILLON_REDIS__URL\"", "nodes = 4").unwrap_err();
+        assert_eq!(error.to_string(), "the nodes of server \"carillon-redis-4\" have no Redis to meet at");
+        let error = changed("nodes = 4", "nodes = 0").unwrap_err();
+        assert_eq!(error.to_string(), "server \"carillon-redis-4\" has no nodes");
     }
 }

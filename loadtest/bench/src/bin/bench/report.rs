@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Bound, Plan};
+use crate::plan::{Bound, Part, Plan, Table};
 use crate::results::{Outcome, Results};
-
-/// Server whose values the table divides by.
-const REFERENCE: &str = "floor";
 
 /// The whole report.
 pub(crate) fn markdown(plan: &Plan, results: &Results) -> String {
     let mut out = String::new();
-    values(plan, results, &mut out);
+    for table in &plan.tables {
+        values(plan, table, results, &mut out);
+    }
     verdicts(results, &mut out);
     for (server, why) in &results.skipped {
         line(&mut out, format_args!("- not measured: {server}: {why}"));
@@ -33,20 +32,31 @@ pub(crate) fn markdown(plan: &Plan, results: &Results) -> String {
     out
 }
 
-/// One row per metric, one column per server.
-fn values(plan: &Plan, results: &Results, out: &mut String) {
-    let servers: Vec<_> = plan.servers.iter().filter(|server| results.values.contains_key(&server.name)).collect();
+/// One row per metric and per part of it, one column per server. Nothing, if nothing of it was measured.
+fn values(plan: &Plan, table: &Table, results: &Results, out: &mut String) {
+    let measured = |metric: &str| plan.servers.iter().any(|server| results.median(&server.name, metric).is_some());
+    let mut rows = Vec::new();
+    for metric in plan.metrics.iter().filter(|metric| metric.table == table.name) {
+        rows.push((metric.name.clone(), format!("{} ({})", metric.title, metric.unit)));
+        rows.extend(Part::ALL.map(|part| (part.of(&metric.name), part.title().to_owned())));
+    }
+    rows.retain(|(metric, _)| measured(metric));
+    let has_any = |server: &str| rows.iter().any(|(metric, _)| results.median(server, metric).is_some());
+    let servers: Vec<_> = plan.servers.iter().filter(|server| has_any(&server.name)).collect();
+    if servers.is_empty() {
+        return;
+    }
     let titles: Vec<_> = servers.iter().map(|server| server.title.as_str()).collect();
-    line(out, format_args!("| | {} |", titles.join(" | ")));
+    line(out, format_args!("| {} | {} |", table.name, titles.join(" | ")));
     line(out, format_args!("|---|{}", "---|".repeat(servers.len())));
-    for metric in &plan.metrics {
-        let cells: Vec<_> = servers.iter().map(|server| cell(results, &server.name, &metric.name)).collect();
-        line(out, format_args!("| {} ({}) | {} |", metric.title, metric.unit, cells.join(" | ")));
+    for (metric, title) in &rows {
+        let cells: Vec<_> = servers.iter().map(|server| cell(results, table, &server.name, metric)).collect();
+        line(out, format_args!("| {title} | {} |", cells.join(" | ")));
     }
     out.push('\n');
 }
 
-fn cell(results: &Results, server: &str, metric: &str) -> String {
+fn cell(results: &Results, table: &Table, server: &str, metric: &str) -> String {
     let Some(median) = results.median(server, metric) else {
         return String::new();
     };
@@ -56,8 +66,8 @@ fn cell(results: &Results, server: &str, metric: &str) -> String {
     {
         text.push_str(&format!(" ({} to {})", number(smallest), number(largest)));
     }
-    if server != REFERENCE
-        && let Some(ratio) = results.ratio(server, REFERENCE, metric)
+    if let Some(reference) = table.reference.as_ref().filter(|reference| *reference != server)
+        && let Some(ratio) = results.ratio(server, reference, metric)
     {
         text.push_str(&format!(", {ratio:.2}x"));
     }
@@ -88,6 +98,7 @@ fn verdicts(results: &Results, out: &mut String) {
 
 fn number(value: f64) -> String {
     match value.abs() {
+        whole if whole.fract() == 0.0 => format!("{value:.0}"),
         large if large >= 1000.0 => format!("{value:.0}"),
         medium if medium >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -96,4 +107,30 @@ fn number(value: f64) -> String {
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     writeln!(out, "{text}").expect("writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_the_servers_and_rows_that_were_measured() {
+        let plan = Plan::read(Path::new("plan.toml")).unwrap();
+        let mut results = Results::new(BTreeMap::new(), plan.settings["quick"].clone());
+        for (server, sum, redis) in [("carillon-redis", 20.0, 5.0), ("node-redis", 50.5, 2.5)] {
+            results.add(server, "two_personal", 0, sum);
+            results.add(server, "two_personal/redis", 0, redis);
+        }
+        let report = markdown(&plan, &results);
+        let tables = report.split("| target |").next().unwrap();
+        assert_eq!(
+            tables,
+            "| two nodes | Carillon, 2 nodes | Node, Redis adapter 8.3 |\n|---|---|---|\n\
+             | 1000 rooms x 1, 5000/s (us CPU/delivery) | 20 | 50.5, 2.52x |\n\
+             | of it: Redis | 5 | 2.50, 0.50x |\n\n"
+        );
+    }
 }

@@ -72,7 +72,8 @@ impl Results {
     pub(crate) fn ratio(&self, server: &str, reference: &str, metric: &str) -> Option<f64> {
         let references = self.rounds(reference, metric)?;
         let values = self.rounds(server, metric)?;
-        median(values.iter().filter_map(|(round, value)| Some(value / references.get(round)?)))
+        let ratios = values.iter().filter_map(|(round, value)| Some(value / references.get(round)?));
+        median(ratios.filter(|ratio| ratio.is_finite()))
     }
 
     pub(crate) fn judge(&mut self, targets: &[Target]) {

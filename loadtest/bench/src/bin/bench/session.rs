@@ -1,21 +1,21 @@
 //! One server and one load client, both running: the steps that a measurement is made of.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use carillon_bench::control::{Counters, Done, LoadCommand, LoadReply, Ready, Run};
-use carillon_bench::process;
+use carillon_bench::control::{Counters, LoadCommand, LoadReply, Memory, Run};
 
 use crate::child::Leashed;
 use crate::plan::{Cell, Http, PublishBy, Server};
+use crate::servers::{Cpu, Servers};
 
-const START_TIMEOUT: Duration = Duration::from_secs(15);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pace of clients that all come back at once.
+const AT_ONCE_PER_SECOND: f64 = 1e6;
 /// Added to the time that a step should take.
 const GRACE: Duration = Duration::from_secs(45);
-/// How long after the last publish the last delivery may come.
+/// How long after the last publish, or the last delivery before it, a delivery may come.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 const COUNT_PAUSE: Duration = Duration::from_millis(2);
 
@@ -23,10 +23,8 @@ const COUNT_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Session {
     // Dropped in this order: the clients go first.
     load: Leashed,
-    server: Leashed,
+    servers: Servers,
     publish: PublishBy,
-    ready: Ready,
-    connections: u64,
     /// Deliveries that the runs so far should have made.
     due: u64,
 }
@@ -35,56 +33,43 @@ pub(crate) struct Session {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ran {
     pub(crate) deliveries: u64,
-    pub(crate) cpu: Duration,
+    pub(crate) cpu: Cpu,
     pub(crate) elapsed: Duration,
 }
 
-/// Why a server cannot be measured, if so.
-pub(crate) fn missing(server: &Server) -> Option<String> {
-    let program = server.command.first().map_or("", String::as_str);
-    let found = if program.contains('/') {
-        Path::new(program).exists()
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(program).exists())
-    };
-    if !found {
-        return Some(format!("{program} is not there"));
-    }
-    let lacking = server.requires.iter().find(|path| !Path::new(path).exists())?;
-    Some(format!("{lacking} is not there"))
+/// What came of all clients coming back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Return {
+    pub(crate) cpu: Cpu,
+    /// Clients that got their session again.
+    pub(crate) recovered: u32,
 }
 
 impl Session {
     /// Starts server and load client; nothing is connected yet.
     pub(crate) fn start(server: &Server) -> Result<Self> {
-        let publish = server.publish;
-        let mut process = Leashed::start(&server.name, &server.command, &server.environment)?;
-        let ready = process.receive(START_TIMEOUT, |value| {
-            let ready: Ready = serde_json::from_value(value).ok()?;
-            (ready.message == Ready::MESSAGE).then_some(ready)
-        })?;
+        let servers = Servers::start(server)?;
         let program = std::env::current_exe()?.with_file_name("load");
         let program = program.to_str().context("the path of the load client is not text")?.to_owned();
         let load = Leashed::start("load", &[program], &BTreeMap::new())?;
-        Ok(Self { load, server: process, publish, ready, connections: 0, due: 0 })
+        Ok(Self { load, servers, publish: server.publish, due: 0 })
     }
 
     /// Connects all clients of a cell; returns the CPU time it cost the server.
     pub(crate) fn connect(&mut self, cell: &Cell, per_second: f64) -> Result<Duration> {
-        let before = self.cpu()?;
+        let before = self.servers.cpu()?;
         let expected = Duration::from_secs_f64(f64::from(cell.connections) / per_second);
         self.load.send(&LoadCommand::Connect {
-            address: self.ready.public.clone(),
+            addresses: self.servers.addresses(),
             connections: cell.connections,
             rooms: cell.rooms,
             per_second,
+            memory: if cell.recovery.is_some() { Memory::Session } else { Memory::Nothing },
         })?;
         match self.reply(expected + GRACE)? {
-            LoadReply::Connected { connections, .. } => self.connections += u64::from(connections),
+            LoadReply::Connected { .. } => Ok(self.servers.cpu()?.since(before).total()),
             other => bail!("clients were not connected: {other:?}"),
         }
-        Ok(self.cpu()? - before)
     }
 
     pub(crate) fn rest(&mut self, micros: u64) -> Result<()> {
@@ -95,42 +80,54 @@ impl Session {
         }
     }
 
+    /// What `time` costs while nothing is published.
+    pub(crate) fn idle(&mut self, time: Duration) -> Result<Ran> {
+        let (cpu, start) = (self.servers.cpu()?, Instant::now());
+        std::thread::sleep(time);
+        Ok(Ran { deliveries: 0, cpu: self.servers.cpu()?.since(cpu), elapsed: start.elapsed() })
+    }
+
     /// Publishes a run to `members` per message and waits for the last delivery.
     pub(crate) fn run(&mut self, run: &Run, http: &Http, members: u64) -> Result<Ran> {
         let before = self.count()?.received;
-        let cpu = self.cpu()?;
+        let cpu = self.servers.cpu()?;
         let start = Instant::now();
         let published = self.publish(run, http)?;
         self.due += published * members;
-        let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        let mut counters = self.count()?;
-        while counters.received < self.due && Instant::now() < deadline {
-            std::thread::sleep(COUNT_PAUSE);
-            counters = self.count()?;
-        }
+        let counters = self.delivered(self.due)?;
         if let Some(faults) = counters.faults() {
             bail!("deliveries went wrong: {faults}");
         }
         if counters.received != self.due {
             bail!("{} deliveries instead of {}", counters.received, self.due);
         }
-        Ok(Ran { deliveries: counters.received - before, cpu: self.cpu()? - cpu, elapsed: start.elapsed() })
+        let deliveries = counters.received - before;
+        Ok(Ran { deliveries, cpu: self.servers.cpu()?.since(cpu), elapsed: start.elapsed() })
     }
 
-    fn publish(&mut self, run: &Run, http: &Http) -> Result<u64> {
+    /// Waits until `due` messages were received, or none comes any more.
+    fn delivered(&mut self, due: u64) -> Result<Counters> {
+        let mut counters = self.count()?;
+        let mut deadline = Instant::now() + DELIVERY_TIMEOUT;
+        while counters.received < due && Instant::now() < deadline {
+            std::thread::sleep(COUNT_PAUSE);
+            let now = self.count()?;
+            if now.received > counters.received {
+                deadline = Instant::now() + DELIVERY_TIMEOUT;
+            }
+            counters = now;
+        }
+        Ok(counters)
+    }
+
+    /// Publishes a run; returns the number of messages.
+    pub(crate) fn publish(&mut self, run: &Run, http: &Http) -> Result<u64> {
         let timeout = Duration::from_secs_f64(run.seconds) + GRACE;
         match self.publish {
-            PublishBy::Itself => {
-                self.server.send(run)?;
-                let done: Done = self.server.receive(timeout, |value| {
-                    let done: Done = serde_json::from_value(value).ok()?;
-                    (done.message == Done::MESSAGE).then_some(done)
-                })?;
-                Ok(done.published)
-            }
+            PublishBy::Itself => self.servers.publish(run, timeout),
             PublishBy::Http => {
-                let address = self.ready.internal.as_deref().context("the server has no publish API")?;
-                self.load.send(&LoadCommand::Publish { run: run.clone(), http: http.to(address) })?;
+                let http = http.to(self.servers.publish_address()?);
+                self.load.send(&LoadCommand::Publish { run: run.clone(), http })?;
                 match self.reply(timeout)? {
                     LoadReply::Published { messages, .. } => Ok(messages),
                     other => bail!("publishing failed: {other:?}"),
@@ -139,13 +136,38 @@ impl Session {
         }
     }
 
-    /// Resident memory of the server, in bytes.
-    pub(crate) fn memory(&self) -> Result<u64> {
-        process::resident_bytes(self.server.id())
+    /// Cuts all clients; returns what they had counted until then.
+    pub(crate) fn cut(&mut self) -> Result<Counters> {
+        let before = self.count()?;
+        self.load.send(&LoadCommand::Cut)?;
+        match self.reply(ANSWER_TIMEOUT)? {
+            LoadReply::Cut => Ok(before),
+            other => bail!("the clients were not cut: {other:?}"),
+        }
     }
 
-    fn cpu(&self) -> Result<Duration> {
-        process::cpu_time(self.server.id())
+    /// Lets all clients come back at once and waits until they have received `due` messages in all since `before`.
+    pub(crate) fn recover(&mut self, before: &Counters, due: u64) -> Result<Return> {
+        let cpu = self.servers.cpu()?;
+        self.load.send(&LoadCommand::Recover { per_second: AT_ONCE_PER_SECOND })?;
+        let recovered = match self.reply(GRACE)? {
+            LoadReply::Recovered { recovered } => recovered,
+            other => bail!("the clients did not come back: {other:?}"),
+        };
+        self.received(before, due)?;
+        Ok(Return { cpu: self.servers.cpu()?.since(cpu), recovered })
+    }
+
+    /// Waits until the clients have received `due` messages in all since `before`; returns what they counted since.
+    pub(crate) fn received(&mut self, before: &Counters, due: u64) -> Result<Counters> {
+        let counters = self.delivered(before.received + due)?;
+        self.due = counters.received;
+        Ok(counters.since(before))
+    }
+
+    /// Resident memory of the server, in bytes.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        self.servers.memory()
     }
 
     fn count(&mut self) -> Result<Counters> {

@@ -4,13 +4,14 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
-use carillon_bench::control::Counters;
+use carillon_bench::control::{Counters, Memory};
 use carillon_bench::frame;
 use carillon_bench::message::{self, Stream};
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
 use crate::sequence::Sequence;
+use crate::session::Session;
 
 /// Clients are spread over so many loopback source addresses, so that ports do not run short.
 const SOURCE_ADDRESSES: u32 = 8;
@@ -38,33 +39,38 @@ pub(crate) struct Client {
     carry: Vec<u8>,
     room_sequence: Sequence,
     everyone_sequence: Sequence,
+    session: Option<Session>,
 }
 
 impl Client {
     /// Begins to connect client number `index`.
-    pub(crate) fn connect(address: SocketAddr, index: u32, room: u32) -> Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        if address.ip().is_loopback() && address.is_ipv4() {
-            let source = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % SOURCE_ADDRESSES);
-            socket.bind(&SocketAddr::from((source, 0)).into()).context("no free port for a client")?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        match socket.connect(&address.into()) {
-            Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
-                return Err(error).context("cannot connect");
-            }
-            _ => {}
-        }
+    pub(crate) fn connect(address: SocketAddr, index: u32, room: u32, memory: Memory) -> Result<Self> {
         let (room_sequence, everyone_sequence) = <(Sequence, Sequence)>::default();
         Ok(Self {
-            stream: TcpStream::from_std(socket.into()),
+            stream: begin(address, index)?,
             state: State::Connecting,
             room,
             carry: Vec::new(),
             room_sequence,
             everyone_sequence,
+            session: match memory {
+                Memory::Nothing => None,
+                Memory::Session => Some(Session::default()),
+            },
         })
+    }
+
+    /// Begins to connect again after a cut, with what it remembers.
+    pub(crate) fn reconnect(&mut self, address: SocketAddr, index: u32) -> Result<()> {
+        self.stream = begin(address, index)?;
+        self.state = State::Connecting;
+        self.carry.clear();
+        Ok(())
+    }
+
+    /// Whether the last CONNECT gave back the session that the client had.
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::has_recovered)
     }
 
     /// The socket is connected: asks for the upgrade.
@@ -135,7 +141,11 @@ impl Client {
 
     #[inline]
     fn on_packet(&mut self, packet: &[u8], counters: &mut Counters) -> Result<()> {
-        match message::parse(packet) {
+        let message = message::parse(packet);
+        if let (Some(_), Some(session)) = (message, &mut self.session) {
+            session.on_message(packet);
+        }
+        match message {
             Some((Stream::Room, number)) => self.room_sequence.on_message(number, counters),
             Some((Stream::Everyone, number)) => self.everyone_sequence.on_message(number, counters),
             None => self.on_control(packet, counters)?,
@@ -148,10 +158,14 @@ impl Client {
             (Some(b'2'), _) => self.send(b"3"),
             (Some(b'0'), State::Opening) => {
                 self.state = State::Joining;
-                self.send(format!(r#"40{{"room":"r{}"}}"#, self.room).as_bytes())
+                let known = self.session.as_ref().map(Session::connect_fields).unwrap_or_default();
+                self.send(format!(r#"40{{{known}"room":"r{}"}}"#, self.room).as_bytes())
             }
             (Some(b'4'), State::Joining) if packet.starts_with(b"40") => {
                 self.state = State::Live;
+                if let Some(session) = &mut self.session {
+                    session.on_connected(packet);
+                }
                 Ok(())
             }
             (Some(b'4'), _) if packet.starts_with(b"44") => {
@@ -168,5 +182,22 @@ impl Client {
         let mut bytes = Vec::with_capacity(packet.len() + 8);
         frame::push_client_text(&mut bytes, packet);
         Ok(self.stream.write_all(&bytes)?)
+    }
+}
+
+/// Begins to connect a socket.
+fn begin(address: SocketAddr, index: u32) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.ip().is_loopback() && address.is_ipv4() {
+        let source = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + 1 + index % SOURCE_ADDRESSES);
+        socket.bind(&SocketAddr::from((source, 0)).into()).context("no free port for a client")?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => {
+            Err(error).context("cannot connect")
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }

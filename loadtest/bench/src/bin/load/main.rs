@@ -8,6 +8,7 @@
 //!
 //! - [`swarm`]: the event loop over all connections.
 //! - [`client`]: one connection, from connect to messages.
+//! - [`session`]: what a client remembers, to recover.
 //! - [`sequence`]: lost, doubled and out of order.
 //! - [`publish`] and [`http`]: the backend's side.
 
@@ -15,6 +16,7 @@ mod client;
 mod http;
 mod publish;
 mod sequence;
+mod session;
 mod swarm;
 
 use std::io::BufRead as _;

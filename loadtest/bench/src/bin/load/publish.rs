@@ -128,9 +128,9 @@ impl Part<'_> {
             Target::Everyone => None,
             Target::Rooms => {
                 let own = (self.run.rooms.max(1) - self.part).div_ceil(self.parts);
-                let room = self.part + self.parts * (self.cursor % own);
+                let place = self.part + self.parts * (self.cursor % own);
                 self.cursor += 1;
-                Some(room)
+                Some(self.run.first_room + place)
             }
         };
         self.numbering.lock().unwrap_or_else(PoisonError::into_inner).number(room)

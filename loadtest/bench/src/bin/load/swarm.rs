@@ -1,14 +1,14 @@
 //! The event loop over all connections.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use carillon_bench::control::{Counters, LoadCommand, LoadReply};
+use carillon_bench::control::{Counters, LoadCommand, LoadReply, Memory};
 use carillon_bench::publisher::Numbering;
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -50,15 +50,30 @@ impl Inbox {
     }
 }
 
-/// A set-up under way.
+/// Where clients connect to, and as what. Kept, for those that come back.
+#[derive(Debug, Clone)]
+struct Place {
+    addresses: Vec<SocketAddr>,
+    rooms: u32,
+    memory: Memory,
+}
+
+/// A set-up under way, of new clients or of those that were cut.
 #[derive(Debug)]
 struct SetUp {
-    address: SocketAddr,
+    first: usize,
+    next: usize,
     until: usize,
-    rooms: u32,
     per_second: f64,
     start: Instant,
-    first: usize,
+    asked: Asked,
+}
+
+/// What a set-up is answered with.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Connect,
+    Recover,
 }
 
 #[derive(Debug)]
@@ -67,6 +82,7 @@ pub(crate) struct Swarm {
     inbox: Inbox,
     inputs: Receiver<Input>,
     clients: Vec<Client>,
+    place: Option<Place>,
     live: usize,
     counters: Counters,
     /// [`Counters::received`], for the publishers.
@@ -86,6 +102,7 @@ impl Swarm {
             inbox: inbox.clone(),
             inputs,
             clients: Vec::new(),
+            place: None,
             live: 0,
             counters: Counters::default(),
             received: Arc::default(),
@@ -160,16 +177,25 @@ impl Swarm {
     fn on_command(&mut self, line: &str) -> Result<()> {
         let command = serde_json::from_str(line).with_context(|| format!("no command: {line}"))?;
         match command {
-            LoadCommand::Connect { address, connections, rooms, per_second } => {
+            LoadCommand::Connect { addresses, connections, rooms, per_second, memory } => {
+                let address = |text: &String| text.parse().with_context(|| format!("no address: {text}"));
+                let addresses = addresses.iter().map(address).collect::<Result<_>>()?;
+                self.place = Some(Place { addresses, rooms: rooms.max(1), memory });
                 let first = self.clients.len();
-                self.set_up = Some(SetUp {
-                    address: address.parse().with_context(|| format!("no address: {address}"))?,
-                    until: first + connections as usize,
-                    rooms: rooms.max(1),
-                    per_second,
-                    start: Instant::now(),
-                    first,
-                });
+                self.begin_set_up(first, first + connections as usize, per_second, Asked::Connect);
+            }
+            LoadCommand::Cut => {
+                for client in self.clients.iter_mut().filter(|client| client.state != State::Closed) {
+                    self.poll.registry().deregister(&mut client.stream)?;
+                    // Fails only if the server was faster.
+                    drop(client.stream.shutdown(Shutdown::Both));
+                    client.state = State::Closed;
+                }
+                self.live = 0;
+                answer(&LoadReply::Cut)?;
+            }
+            LoadCommand::Recover { per_second } => {
+                self.begin_set_up(0, self.clients.len(), per_second, Asked::Recover);
             }
             LoadCommand::Publish { run, http } => {
                 let members = self.clients.len() as u64 / u64::from(run.rooms.max(1));
@@ -185,27 +211,44 @@ impl Swarm {
         Ok(())
     }
 
+    fn begin_set_up(&mut self, first: usize, until: usize, per_second: f64, asked: Asked) {
+        self.set_up = Some(SetUp { first, next: first, until, per_second, start: Instant::now(), asked });
+    }
+
     /// Opens the connections that are due, and tells when all are live.
     fn advance_set_up(&mut self) -> Result<()> {
-        let Some(set_up) = &self.set_up else {
+        let (Some(set_up), Some(place)) = (&mut self.set_up, &self.place) else {
             return Ok(());
         };
         let elapsed = set_up.start.elapsed();
         let due = set_up.first + (elapsed.as_secs_f64() * set_up.per_second) as usize;
         let closed = self.counters.closed as usize;
-        while self.clients.len() < due.min(set_up.until) && self.clients.len() - self.live - closed < SETTING_UP {
-            let index = self.clients.len();
-            let room = index as u32 % set_up.rooms;
-            let mut client = Client::connect(set_up.address, index as u32, room)?;
+        while set_up.next < due.min(set_up.until) && set_up.next < self.live + closed + SETTING_UP {
+            let index = set_up.next;
+            let address = place.addresses[index % place.addresses.len()];
+            match self.clients.get_mut(index) {
+                Some(client) => client.reconnect(address, index as u32)?,
+                None => {
+                    let room = index as u32 % place.rooms;
+                    self.clients.push(Client::connect(address, index as u32, room, place.memory)?);
+                }
+            }
             let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut client.stream, Token(index), both)?;
-            self.clients.push(client);
+            self.poll.registry().register(&mut self.clients[index].stream, Token(index), both)?;
+            set_up.next += 1;
         }
         let wanted = set_up.until - set_up.first;
         let expected = Duration::from_secs_f64(wanted as f64 / set_up.per_second);
         if self.live == set_up.until {
+            let reply = match set_up.asked {
+                Asked::Connect => LoadReply::Connected { connections: wanted as u32, seconds: elapsed.as_secs_f64() },
+                Asked::Recover => {
+                    let recovered = self.clients.iter().filter(|client| client.has_recovered()).count();
+                    LoadReply::Recovered { recovered: recovered as u32 }
+                }
+            };
             self.set_up = None;
-            answer(&LoadReply::Connected { connections: wanted as u32, seconds: elapsed.as_secs_f64() })?;
+            answer(&reply)?;
         } else if closed > 0 || elapsed > expected + SET_UP_GRACE {
             let error = format!("{} of {} connected, {closed} closed", self.live, set_up.until);
             self.set_up = None;
