@@ -1,4 +1,67 @@
 //! Room bus, recovery log and session store on Redis.
 //!
-//! Empty until the gateway runs on more than one node; the shape it fills is
-//! the gateway's `adapter::Adapter` trait, without any of its types.
+//! How does it work? [`RedisAdapter`] serves one node; nodes that use the same
+//! Redis and prefix are one deployment.
+//!
+//! - *Publish* ([`publish`]): one script gives a batch of events their ids,
+//!   appends each to the logs of its rooms and publishes it, so that the order
+//!   of ids, of logs and of channels is one.
+//! - *Room bus* ([`bus`]): a node subscribes to the channels of rooms that
+//!   have members on it. What comes is delivered in order; what may have been
+//!   missed comes from the log.
+//! - *Recovery log* ([`log`]): a list for each room and minute, which expires
+//!   whole.
+//! - *Sessions* ([`sessions`]): written by their owner, taken over by whoever
+//!   the client comes back to.
+//! - *Link* ([`shard`]): one Redis, its epoch, and what to believe of it.
+//!
+//! Here are no types of the gateway: it is called through [`Host`].
+//!
+//! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `secret`, `due`,
+//! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),
+//! `i:<ns>,<room>` (sessions of a room), `k:<key>` (idempotency),
+//! `b:<instance>` (what a publisher sent last). Channels: `c:<ns>,<room>`,
+//! `all`, `n:<tag>`.
+//!
+//! Limits: one Redis, or one master of a Sentinel group, version 6.2 or later;
+//! a message to several rooms reaches every node.
+
+mod adapter;
+mod bus;
+mod event;
+mod host;
+mod log;
+mod names;
+mod nodes;
+mod place;
+mod publish;
+mod questions;
+mod record;
+mod reply;
+mod script;
+pub mod server;
+mod sessions;
+mod settings;
+mod shard;
+
+pub use adapter::RedisAdapter;
+pub use event::{BadEvent, Event};
+pub use host::{Asked, Expired, Host};
+pub use log::{Part, ReadError, ReadLimit};
+pub use names::{Names, Room, RoomKey};
+pub use nodes::{Tag, TagTaken};
+pub use place::{BadPlace, Epoch, Id, Place};
+pub use publish::{Accepted, Idempotency, Item, PublishError};
+pub use questions::Answers;
+pub use record::{BadRecord, Format, Question, Record};
+pub use sessions::{
+    Action, Attached, Attention, Membership, NewSession, Refresh, RoomChange, Session, SessionKey, TakeOverError,
+    Waiting, WriteError,
+};
+pub use settings::Settings;
+pub use shard::Epochs;
+
+/// Redis cannot be reached now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("redis is unavailable")]
+pub struct Unavailable;

@@ -3,6 +3,9 @@
 //! Threads: this one runs a runtime for the internal listener, the adapter's
 //! upkeep and signals; one accepts public streams; each worker has its own.
 
+mod adapters;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -11,18 +14,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
-use crate::adapter::{Adapter, ReadLimit};
+use crate::adapter::ReadLimit;
 use crate::config::{Config, Namespace};
 use crate::message::Namespaces;
 use crate::ops::{self, Health};
+use crate::peers::{PeerMetrics, Peers};
 use crate::policy::NamespacePolicy;
 use crate::publish::{self, ApiKeys, PublishMetrics, PublishState};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{RoomMetrics, Router, WorkerPort};
 use crate::session::{Counter, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
-use crate::transport::{Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake};
+use crate::transport::{self, Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake};
+
+use adapters::Adapters;
 
 /// Commands and streams that may wait for one worker.
 const WORKER_QUEUE: usize = 4096;
@@ -53,13 +58,18 @@ async fn run(config: Config) -> Result<()> {
     let ports = mailboxes.iter().cloned().zip(commands).map(|(mailbox, commands)| WorkerPort { mailbox, commands });
     let router = Arc::new(Router::new(ports.collect(), namespaces.len(), space, RoomMetrics::register(&registry)?));
 
-    let adapter: Arc<dyn Adapter> =
-        Arc::new(MemoryAdapter::new(memory_limits(&config), Arc::clone(&router) as _, system_clock()));
+    let internal = TcpListener::bind(config.internal.listen)
+        .await
+        .with_context(|| format!("cannot listen on the internal address {}", config.internal.listen))?;
+    let internal_address = internal.local_addr()?;
+    let adapters = Adapters::new(&config, &namespaces, Arc::clone(&router) as _, internal_address)?;
+    let (adapter, directory) = (Arc::clone(&adapters.adapter), Arc::clone(&adapters.directory));
     let upkeep = Arc::clone(&adapter);
     let stop = tasks.stop().clone();
     tasks.spawn_vital("adapter", async move { upkeep.run(stop).await });
 
     let shared = Arc::new(Shared {
+        node: directory.this(),
         namespaces: rules,
         limits: session_limits(&config),
         adapter: Arc::clone(&adapter),
@@ -84,10 +94,7 @@ async fn run(config: Config) -> Result<()> {
 
     let public = Listener::bind(config.public.listen)
         .with_context(|| format!("cannot listen on the public address {}", config.public.listen))?;
-    let internal = TcpListener::bind(config.internal.listen)
-        .await
-        .with_context(|| format!("cannot listen on the internal address {}", config.internal.listen))?;
-    let (public_address, internal_address) = (public.address()?, internal.local_addr()?);
+    let public_address = public.address()?;
 
     health.ask_adapter({
         let adapter = Arc::clone(&adapter);
@@ -100,12 +107,6 @@ async fn run(config: Config) -> Result<()> {
         max_body: config.internal.max_body,
         metrics: PublishMetrics::new(&registry)?,
     });
-    let admission_metrics = AdmissionMetrics::register(&registry)?;
-    let routes = ops::router(registry, health.clone()).merge(api);
-    // ends last: probes and the backend are answered while connections drain
-    let internal_tasks = Tasks::default();
-    internal_tasks.spawn_vital("internal listener", ops::listen(internal, routes, internal_tasks.stop().clone()));
-
     let transports = Arc::new(Transports {
         client_files: match &config.public.client_dir {
             Some(folder) => ClientFiles::read(folder).with_context(|| format!("public.client_dir {folder:?}"))?,
@@ -114,27 +115,54 @@ async fn run(config: Config) -> Result<()> {
         admission: Admission::new(
             config.limits.max_connections,
             config.limits.handshakes_per_second,
-            admission_metrics,
+            AdmissionMetrics::register(&registry)?,
         ),
         max_payload: config.engine.max_payload,
         demo: config.demo,
         public: config.public.clone(),
         workers: intakes,
+        peers: Peers::new(
+            directory,
+            workers,
+            config.engine.ping_interval + config.engine.ping_timeout,
+            config.cluster.max_forwarded,
+            PeerMetrics::register(&registry)?,
+        ),
     });
-    let accepting = public.accept(Arc::clone(&transports))?;
-    health.started();
-    tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");
-    if config.demo {
-        tracing::info!("the demo page is at http://{}/", reachable(public_address));
-    }
+    let routes = ops::router(registry, health.clone()).merge(api).merge(transport::router(Arc::clone(&transports)));
+    // ends last: probes, the backend and other nodes are answered while connections drain
+    let internal_tasks = Tasks::default();
+    internal_tasks.spawn_vital("internal listener", ops::listen(internal, routes, internal_tasks.stop().clone()));
 
-    let by_signal = stopped(&tasks).await?;
+    let mut signals = pin!(stopped(&tasks));
+    let ended_early = tokio::select! {
+        biased;
+        by_signal = &mut signals => Some(by_signal?),
+        joined = adapters.joined() => {
+            joined?;
+            None
+        }
+    };
+    let (accepting, by_signal) = match ended_early {
+        Some(by_signal) => (None, by_signal),
+        None => {
+            let accepting = public.accept(Arc::clone(&transports))?;
+            health.started();
+            tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");
+            if config.demo {
+                tracing::info!("the demo page is at http://{}/", reachable(public_address));
+            }
+            (Some(accepting), signals.await?)
+        }
+    };
     health.draining();
     tracing::info!("draining");
     let deadline = tokio::time::Instant::now() + config.drain.deadline;
     tokio::time::sleep(config.drain.ready_delay).await;
     // joins a thread that ends at once
-    accepting.stop();
+    if let Some(accepting) = accepting {
+        accepting.stop();
+    }
     drain(&transports, config.drain.spread, deadline).await;
     tasks.stop().cancel();
     internal_tasks.stop().cancel();
@@ -172,8 +200,9 @@ async fn drain(transports: &Transports, spread: std::time::Duration, deadline: t
         // a worker that has ended has nothing to drain
         let _ = worker.intake.send(drain).await;
     }
+    transports.peers.drain(spread);
     let empty = async {
-        while transports.admission.open() > 0 {
+        while transports.admission.open() + transports.peers.carried() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
@@ -223,25 +252,6 @@ fn session_limits(config: &Config) -> SessionLimits {
         upgrades: config.public.upgrades && config.public.allows(crate::config::Transport::Websocket),
         refresh: config.recovery.refresh,
         replay: ReadLimit { messages: config.recovery.replay_max_messages, bytes: config.recovery.replay_max_bytes },
-    }
-}
-
-/// The window counts from when a client was last known alive; what is known
-/// of it is as old as a heartbeat and a refresh.
-fn memory_limits(config: &Config) -> MemoryLimits {
-    let heartbeat = config.engine.ping_interval + config.engine.ping_timeout;
-    let session_ttl = config.recovery.window + heartbeat + config.recovery.refresh;
-    let slack = config.engine.ping_timeout + config.recovery.refresh + std::time::Duration::from_secs(10);
-    MemoryLimits {
-        log: LogLimits {
-            retention: session_ttl + slack,
-            max_entries_per_room: config.recovery.max_entries_per_room,
-            max_bytes: config.recovery.max_bytes,
-        },
-        session_ttl,
-        max_sessions: config.recovery.max_sessions,
-        idempotency: config.recovery.idempotency,
-        max_idempotency_keys: config.recovery.max_idempotency_keys,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod message;
 pub mod ops;
+pub mod peers;
 pub mod policy;
 pub mod protocol;
 pub mod publish;

@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part of the gateway from low to high, and what it may use. An arrow that is not used any more is taken out.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 15] = [
     ("tasks", &[]),
     ("protocol", &[]),
     ("message", &["protocol"]),
-    ("adapter", &["message"]),
+    ("adapter", &["message", "protocol"]),
     ("recovery", &["adapter", "message"]),
     ("rooms", &["adapter", "message", "recovery"]),
     ("policy", &["config", "message"]),
@@ -20,8 +20,24 @@ const PARTS: [(&str, &[&str]); 14] = [
     ("ops", &["config"]),
     ("publish", &["adapter", "config", "message", "ops", "protocol"]),
     ("session", &["adapter", "message", "policy", "protocol", "recovery", "rooms", "tasks"]),
-    ("transport", &["config", "message", "protocol", "session"]),
-    ("app", &["adapter", "config", "message", "ops", "policy", "publish", "rooms", "session", "tasks", "transport"]),
+    ("peers", &["adapter", "message", "session"]),
+    ("transport", &["config", "message", "ops", "peers", "protocol", "session"]),
+    (
+        "app",
+        &[
+            "adapter",
+            "config",
+            "message",
+            "ops",
+            "peers",
+            "policy",
+            "publish",
+            "rooms",
+            "session",
+            "tasks",
+            "transport",
+        ],
+    ),
     ("cli", &["app", "config", "ops"]),
 ];
 

@@ -133,6 +133,18 @@ impl Node for Recorder {
         self.note(|notes| notes.fences.push((namespace, socket, generation)));
     }
 
+    fn is_wanted(&self, _: NamespaceId, _: &Room) -> bool {
+        true
+    }
+
+    fn lost(&self, _: NamespaceId, rooms: Vec<Room>) {
+        panic!("nothing is lost here: {rooms:?}");
+    }
+
+    fn begin_anew(&self) {
+        panic!("nothing begins anew here");
+    }
+
     async fn operate(&self, operation: Operation) -> Report {
         self.note(|notes| notes.operations.push(operation));
         Report { count: 1, ..Report::default() }
@@ -232,9 +244,10 @@ macro_rules! conformance_tests {
                 head_and_ticks_grow, the_clock_may_step_back, what_expired_stays_told_when_the_clock_steps_back;
             sessions: a_session_is_taken_over, strangers_are_refused, sessions_expire, a_later_owner_fences,
                 rooms_change_at_a_position, past_stays_are_kept_while_needed, confirmed_only_grows,
-                an_ended_session_is_unknown, the_start_is_the_head;
+                an_ended_session_is_unknown, the_start_is_the_head,
+                attaching_fixes_the_cut;
             operations: operations_reach_the_node, absent_sessions_join_and_leave, absent_sessions_are_disconnected,
-                present_sessions_are_left_to_the_node;
+                present_sessions_are_left_to_the_node, sessions_between_two_owners_are_changed;
         }
     };
     (@cases $subject:expr; $($part:ident: $($case:ident),+;)+) => {

@@ -2,9 +2,9 @@
 //! needs: the room bus, the recovery log and the session store.
 //!
 //! The session and the publish API call it; it hands messages to the node's
-//! workers through [`Node`]. [`memory::MemoryAdapter`] serves one node; an
-//! adapter over Redis keeps the same promises for many. One conformance kit
-//! (`conformance`) runs against each.
+//! workers through [`Node`]. [`memory::MemoryAdapter`] serves one node;
+//! [`redis::RedisAdapter`] keeps the same promises for many. One conformance
+//! kit (`conformance`) runs against each.
 //!
 //! Invariants, which the recovery of a client rests on:
 //! - A logged publish is in the log of each of its rooms before it is answered.
@@ -13,11 +13,12 @@
 //! - What is published to a room after [`Adapter::subscribe`] returned for it
 //!   reaches [`Node::deliver`].
 //! - A read issued after a position was returned by [`Adapter::head`],
-//!   [`Adapter::open_session`] or [`Adapter::change_rooms`] is complete up to it.
+//!   [`Adapter::open_session`], [`Adapter::attach`] or [`Adapter::change_rooms`] is complete up to it.
 
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+pub mod redis;
 mod session;
 
 use std::sync::Arc;
@@ -26,10 +27,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId};
+use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
 
 pub use session::{
-    Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver, WriteError,
+    Attached, Attention, Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, Stays, TakeOverError,
+    TakenOver, WriteError,
 };
 
 /// A publish that was accepted.
@@ -93,7 +95,13 @@ pub struct Operation {
     /// Sockets in any of these.
     pub rooms: Vec<Room>,
     pub action: Action,
+    /// By which the session store knows it, where it does.
+    pub id: Option<OperationId>,
 }
+
+/// Names an operation, for the sessions that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId(pub Token);
 
 /// What an [`Operation`] does to each socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +156,17 @@ pub trait Node: Send + Sync + 'static {
     /// Resolves once [`Node::has_space`] may be true again.
     async fn space(&self);
 
+    /// Whether the room has a member on this node.
+    fn is_wanted(&self, namespace: NamespaceId, room: &Room) -> bool;
+
+    /// What was missed of these rooms cannot be had any more: the connections
+    /// of their members end.
+    fn lost(&self, namespace: NamespaceId, rooms: Vec<Room>);
+
+    /// What clients were sent cannot be put into one order with what comes:
+    /// all connections end, and their sessions.
+    fn begin_anew(&self);
+
     /// Closes the connection that holds this socket under an older generation.
     fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64);
 
@@ -189,17 +208,26 @@ pub trait Adapter: Send + Sync + 'static {
     /// Writes a new session; its rooms count from the position returned.
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError>;
 
+    /// Writes a session that was lost while its client stayed. It can be
+    /// recovered once more of what its client has is known.
+    async fn restore_session(&self, key: SessionKey, session: NewSession) -> Result<(), WriteError>;
+
     /// Makes this connection the owner of an existing session and closes the
-    /// earlier one.
+    /// earlier one. Until [`Adapter::attach`] its client counts as away.
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError>;
+
+    /// This node hears the rooms of a session that it has taken over, as it
+    /// knows them by `changes`: fixes the position of the cut. From here on
+    /// operations are for the owner to carry out.
+    async fn attach(&self, key: SessionKey, changes: u64) -> Result<Attached, WriteError>;
 
     /// Adds and removes rooms: those added count from the position returned,
     /// those removed up to it. After a removal [`Node::tick`] comes to that
     /// position soon, however quiet it is.
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError>;
 
-    /// Keeps sessions alive; answers which of them are owned by another now.
-    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable>;
+    /// Keeps sessions alive; answers those that need attention.
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<(Refresh, Attention)>, Unavailable>;
 
     /// The connection has ended; its session stays until it expires. A last
     /// refresh of who still owns it.

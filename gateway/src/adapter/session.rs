@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::message::{NamespaceId, Offset, Position, PrivateId, Room, SocketId};
+use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId};
 
-use super::Unavailable;
+use super::{Action, OperationId, Unavailable};
 
 /// A stay in a room: messages with `since < id <= until` are the socket's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +60,32 @@ pub struct Claim {
 pub struct TakenOver {
     pub socket: SocketId,
     pub generation: u64,
+    /// The present one; all positions are of it.
+    pub epoch: Epoch,
+    /// The client had everything up to here, as far as is known in this epoch.
+    pub confirmed: Option<Position>,
+    pub stays: Stays,
+}
+
+/// The rooms of a session whose client is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stays {
     /// Rooms that every socket is in count from here.
-    pub start: Offset,
-    /// The client had everything up to here.
-    pub confirmed: Offset,
-    /// Present and past ones, as far as they are kept.
+    pub start: Position,
+    /// Present and past ones, as far as they are kept; positions before this
+    /// epoch are [`Position::ZERO`].
     pub memberships: Vec<Membership>,
+    /// Counts the changes that were made for the client while it was away.
+    pub changes: u64,
+}
+
+/// What attaching to a session comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attached {
+    /// The position of the cut.
+    At(Offset),
+    /// Rooms were changed since the session was taken over: these are they.
+    Changed(Stays),
 }
 
 /// Why a session cannot be taken over.
@@ -96,6 +116,8 @@ pub enum WriteError {
 pub struct RoomChange {
     pub join: Vec<Room>,
     pub leave: Vec<Room>,
+    /// The operation that asks for it, which is done with it.
+    pub operation: Option<OperationId>,
 }
 
 /// A session whose client is alive and has everything up to `confirmed`.
@@ -103,4 +125,16 @@ pub struct RoomChange {
 pub struct Refresh {
     pub key: SessionKey,
     pub confirmed: Position,
+}
+
+/// What is to be done about a session that was to be refreshed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attention {
+    /// It has another owner or has ended: its connection ends.
+    Fenced,
+    /// The store has lost it: it is written anew
+    /// ([`super::Adapter::restore_session`]).
+    Missing,
+    /// Operations that its owner was not told of, in their order.
+    Waiting(Vec<(OperationId, Action)>),
 }

@@ -25,8 +25,21 @@ use super::{
 pub(super) type KeyPath = Vec<String>;
 
 /// Every top-level key.
-const TOP_LEVEL: [&str; 11] =
-    ["workers", "demo", "public", "engine", "limits", "internal", "recovery", "fanout", "drain", "log", "namespaces"];
+const TOP_LEVEL: [&str; 13] = [
+    "workers",
+    "demo",
+    "public",
+    "engine",
+    "limits",
+    "internal",
+    "cluster",
+    "redis",
+    "recovery",
+    "fanout",
+    "drain",
+    "log",
+    "namespaces",
+];
 
 /// Reads the file, if one is given, and the environment over it.
 ///

@@ -10,6 +10,7 @@
 //! Failures: unknown keys, wrong types and values that make no sense are all reported at once in a [`ConfigError`],
 //! each with its key path, where it was set, and the nearest known key. Nothing falls back silently.
 
+mod cluster;
 mod error;
 mod internal;
 mod limits;
@@ -17,6 +18,7 @@ mod load;
 mod namespace;
 mod public;
 mod recovery;
+mod redis;
 mod reference;
 mod rule;
 mod source;
@@ -29,6 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    cluster::Cluster,
     error::{ConfigError, Problem, Problems},
     internal::{ApiKey, Internal, KeyHash, Log, LogFormat, Scope},
     limits::{Drain, Fanout, Limits},
@@ -36,6 +39,7 @@ pub use self::{
     namespace::{Emit, Namespace, OnConnect},
     public::{AllowedOrigin, Engine, NotAnOrigin, Public, Transport},
     recovery::Recovery,
+    redis::{OnEpochChange, Redis, Secret},
     reference::markdown,
     rule::{AckWith, EventAction, EventRule, RelayTarget, RuleError},
     source::{PREFIX, ProcessEnvironment, Source},
@@ -58,6 +62,10 @@ pub struct Config {
     pub limits: Limits,
     /// The listener of the publish API, metrics and health.
     pub internal: Internal,
+    /// How nodes reach each other.
+    pub cluster: Cluster,
+    /// Where several nodes meet.
+    pub redis: Redis,
     /// What is kept for clients that come back.
     pub recovery: Recovery,
     /// How messages reach the workers.

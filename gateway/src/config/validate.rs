@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::policy::{RoomTemplate, Template};
 
-use super::{Config, Drain, Internal, Log, Public, load::KeyPath, source::nearest};
+use super::{Config, Drain, Internal, Log, Public, Redis, load::KeyPath, source::nearest};
 
 /// More would only be taken up by mistake: a message is held in memory as a whole.
 const MAX_PAYLOAD: usize = 256 << 20;
@@ -21,6 +21,9 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.positive(config);
     check.public(&config.public, config.demo);
     check.internal(&config.internal, config.public.listen);
+    let advertise = "must be a host and a port such as `10.0.0.5:9100`";
+    check.that(config.cluster.is_reachable(), "cluster.advertise", advertise);
+    check.redis(&config.redis);
     check.drain(&config.drain);
     check.log(&config.log);
     let too_slow = config.recovery.refresh >= config.recovery.window;
@@ -124,6 +127,29 @@ impl Check {
             self.that(!twice, &format!("{at}.scopes"), "a scope is named twice");
             let fresh = hashes.insert(api_key.sha256);
             self.that(fresh, &format!("{at}.sha256"), "the same key is configured twice");
+        }
+    }
+
+    fn redis(&mut self, redis: &Redis) {
+        let url = &redis.url.0;
+        let known = ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme));
+        self.that(url.is_empty() || known, "redis.url", "must begin with `redis://`, `rediss://` or `redis+unix://`");
+        self.that(!redis.prefix.is_empty(), "redis.prefix", "must not be empty");
+        let plain = redis.prefix.chars().all(|c| c.is_ascii_graphic() && !"{}".contains(c));
+        self.that(plain, "redis.prefix", "must be plain characters, without `{` and `}`");
+        self.that(redis.timeout > Duration::ZERO, "redis.timeout", "must be more than 0s");
+        self.that(redis.patience >= redis.timeout, "redis.patience", "must be at least `redis.timeout`");
+        self.that(redis.inbox > 0, "redis.inbox", "must be more than 0");
+        self.that(redis.readers > 0, "redis.readers", "must be more than 0");
+        self.that(matches!(redis.format, 1 | 2), "redis.format", "must be 1 or 2");
+        let pair = redis.cert_file.is_some() == redis.key_file.is_some();
+        self.that(pair, "redis.key_file", "`cert_file` and `key_file` go together");
+        for (at, file) in [("ca_file", &redis.ca_file), ("cert_file", &redis.cert_file), ("key_file", &redis.key_file)]
+        {
+            let missing = file.as_ref().filter(|file| !file.is_file());
+            if let Some(file) = missing {
+                self.that(false, &format!("redis.{at}"), format!("no such file: {}", file.display()));
+            }
         }
     }
 

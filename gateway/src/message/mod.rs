@@ -9,6 +9,7 @@
 //! message never changes.
 
 mod ack;
+mod node;
 mod position;
 mod room;
 
@@ -19,6 +20,7 @@ use smallvec::SmallVec;
 use crate::protocol::{Body, Frames};
 
 pub use ack::{AckCollector, AckTicket, Acknowledgement, Acks};
+pub use node::NodeTag;
 pub use position::{BadOffset, Epoch, Offset, Position};
 pub use room::{BadRoomName, NamespaceId, PrivateId, Room, SocketId, Token};
 

@@ -67,6 +67,12 @@ impl Epoch {
     }
 }
 
+impl From<NonZeroU32> for Epoch {
+    fn from(number: NonZeroU32) -> Self {
+        Epoch(number)
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", self.0)

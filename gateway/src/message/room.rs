@@ -5,6 +5,8 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
+use super::node::NodeTag;
+
 /// Index of a configured namespace, valid within one process. On the wire and
 /// in storage namespaces go by name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -14,7 +16,7 @@ pub struct NamespaceId(pub u16);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token([u8; 20]);
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+pub(super) const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Token {
     pub const LEN: usize = 20;
@@ -35,6 +37,18 @@ impl Token {
     /// The number in the first character.
     pub fn first(&self) -> usize {
         ALPHABET.iter().position(|character| *character == self.0[0]).unwrap_or_default()
+    }
+
+    /// The same, with a node's tag in the three characters after the first.
+    #[must_use]
+    pub fn with_node(mut self, tag: NodeTag) -> Self {
+        self.0[1..=NodeTag::LEN].copy_from_slice(tag.as_bytes());
+        self
+    }
+
+    /// The tag in the three characters after the first.
+    pub fn node(&self) -> NodeTag {
+        NodeTag::from_bytes([self.0[1], self.0[2], self.0[3]])
     }
 
     /// `None` unless `text` is 20 characters of the alphabet.
@@ -158,6 +172,10 @@ mod tests {
         assert_eq!(Token::parse(token.as_str()), Some(token));
         assert_ne!(Token::random(), token);
         assert_eq!(Token::parse("short"), None);
+        let tag = NodeTag::random();
+        let named = Token::random().with_first(63).with_node(tag);
+        assert_eq!((named.first(), named.node()), (63, tag));
+        assert_eq!(Token::parse(named.as_str()), Some(named));
         assert_eq!(Token::parse("aaaaaaaaaaaaaaaaaaa\""), None);
     }
 }

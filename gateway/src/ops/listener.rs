@@ -1,13 +1,18 @@
 //! Serves the internal listener.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,20 +36,24 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// Connections are tasks of the runtime this is called on; dropping the future
 /// ends them.
 pub async fn listen(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        // cancel safety: `accept` loses no connection when dropped, and
-        // `join_next` keeps its tasks
-        let accepted = tokio::select! {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        // cancel safety: neither `accept` nor `acquire_owned` loses anything
+        // when dropped
+        let (place, accepted) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(_) = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => continue,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
+            next = next => next,
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, router.clone(), stop.clone()));
+                connections.spawn(serve(stream, router.clone(), Place::new(place.ok()), stop.clone()));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -60,12 +69,34 @@ pub async fn listen(listener: TcpListener, router: Router, stop: CancellationTok
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+/// A connection's place among [`MAX_CONNECTIONS`]; in the extensions of its
+/// requests.
+#[derive(Debug, Clone)]
+pub struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    fn new(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Place(Arc::new(Mutex::new(permit)))
+    }
+
+    /// Leaves the place to others: this connection has its own limit.
+    pub fn give_up(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
     no_delay(&stream);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -167,6 +198,18 @@ mod tests {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
         assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn a_place_is_given_up_once_for_all_requests() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Place::new(Arc::clone(&places).try_acquire_owned().ok());
+        assert_eq!(places.available_permits(), 0);
+        place.clone().give_up();
+        place.give_up();
+        assert_eq!(places.available_permits(), 1);
+        drop(place);
+        assert_eq!(places.available_permits(), 1);
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ use axum::routing::get;
 use prometheus::Registry;
 
 pub use health::{Health, NotReady};
-pub use listener::{GRACE, listen};
+pub use listener::{GRACE, Place, listen};
 
 #[derive(Clone)]
 pub(crate) struct Ops {

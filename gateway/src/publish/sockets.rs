@@ -54,6 +54,7 @@ pub(super) async fn disconnect(state: &PublishState, json: &str) -> Result<Vec<u
         namespace: namespace(&state.namespaces, &request.namespace)?,
         rooms: target(&request.target)?.into_vec(),
         action: Action::Disconnect { close: request.close },
+        id: None,
     };
     Ok(answer::changed(&state.adapter.operate(operation).await?))
 }
@@ -94,6 +95,7 @@ async fn change_rooms(
         namespace: namespace(&state.namespaces, &request.namespace)?,
         rooms: target(&request.target)?.into_vec(),
         action: action(named(&request.rooms)?),
+        id: None,
     };
     Ok(answer::changed(&state.adapter.operate(operation).await?))
 }
@@ -108,5 +110,5 @@ async fn select(state: &PublishState, uri: &Uri, action: Action) -> Result<Repor
         (None, Some(user)) => Room::user(user).map_err(|reason| RequestError::field("user", reason))?,
         (Some(_), Some(_)) => return Err(RequestError::Query("give `room` or `user`, not both".into())),
     };
-    Ok(state.adapter.operate(Operation { namespace, rooms: vec![room], action }).await?)
+    Ok(state.adapter.operate(Operation { namespace, rooms: vec![room], action, id: None }).await?)
 }

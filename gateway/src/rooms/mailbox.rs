@@ -8,7 +8,7 @@ use std::task::Poll;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::message::{Message, Position};
+use crate::message::{Message, NamespaceId, Position, Room};
 
 /// What a worker takes from its mailbox.
 #[derive(Debug, Clone)]
@@ -16,6 +16,14 @@ pub enum Delivery {
     Message(Arc<Message>),
     /// All up to here has been delivered.
     Tick(Position),
+    /// Messages of these rooms were missed and cannot be had any more: what
+    /// follows must not reach their members.
+    Lost {
+        namespace: NamespaceId,
+        rooms: Arc<[Room]>,
+    },
+    /// What follows must not reach any client of now.
+    BeginAnew,
 }
 
 /// Bounded in bytes. One side puts and announces, one worker takes all that

@@ -144,6 +144,26 @@ impl Node for Router {
         }
     }
 
+    fn is_wanted(&self, namespace: NamespaceId, room: &Room) -> bool {
+        self.index(namespace).contains_key(room)
+    }
+
+    fn lost(&self, namespace: NamespaceId, rooms: Vec<Room>) {
+        let workers = self.concerned(namespace, &rooms);
+        let rooms: Arc<[Room]> = rooms.into();
+        for worker in self.each(workers) {
+            worker.mailbox.put(Delivery::Lost { namespace, rooms: Arc::clone(&rooms) });
+            worker.mailbox.announce();
+        }
+    }
+
+    fn begin_anew(&self) {
+        for worker in &self.workers {
+            worker.mailbox.put(Delivery::BeginAnew);
+            worker.mailbox.announce();
+        }
+    }
+
     async fn operate(&self, operation: Operation) -> Report {
         let workers = self.concerned(operation.namespace.id, &operation.rooms);
         let answers = self.each(workers).map(|worker| {

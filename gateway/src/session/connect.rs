@@ -16,7 +16,7 @@ use crate::rooms::Recipient;
 
 use super::close::Close;
 use super::connection::Connection;
-use super::cut::{CutError, memberships, resume_from};
+use super::cut::{CutError, resume_from};
 use super::metrics::Recovery;
 use super::socket::Socket;
 use super::worker::NamespaceRules;
@@ -158,10 +158,13 @@ impl Attempt<'_> {
             Err(TakeOverError::Unavailable(_)) => return Err(Failure::Close(Close::Unavailable)),
         };
         let key = SessionKey { pid, generation: taken.generation };
-        let from = resume_from(&taken, offset);
+        let Some(from) = resume_from(&taken, offset) else {
+            let ended = worker.shared.adapter.end_session(key).await;
+            return ended.map(|()| Recovery::Unknown).map_err(|_| Failure::Close(Close::Unavailable));
+        };
         let socket = self.socket(taken.socket, Some(key), from);
         let cut = worker.cut(&self.rules.namespace);
-        let missed = match cut.recover(&socket, &memberships(&taken), from).await {
+        let missed = match cut.recover(&socket, key, taken, from).await {
             Ok(missed) => missed,
             Err(error) => {
                 let outcome = match error {

@@ -15,9 +15,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::adapter::{
-    Adapter, Membership, NewSession, ReadError, ReadLimit, RoomChange, SessionKey, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Membership, NewSession, OperationId, ReadError, ReadLimit, RoomChange, SessionKey, Stays,
+    TakenOver, Unavailable, WriteError,
 };
-use crate::message::{Message, NamespaceRef, Offset, Position, Room};
+use crate::message::{Message, NamespaceRef, Offset, Position, Room, SocketId};
 use crate::recovery::{Released, Stay, merge, mutated, ranges};
 use crate::rooms::{Recipient, Router, Shard};
 
@@ -84,6 +85,15 @@ pub(crate) struct Missed {
     pub(crate) through: Position,
 }
 
+/// The session that a change of rooms is written to, and the operation that
+/// asks for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Writing {
+    /// Where the namespace has recovery.
+    pub(crate) key: Option<SessionKey>,
+    pub(crate) operation: Option<OperationId>,
+}
+
 /// Where a cut takes place.
 pub(crate) struct Cut<'a, R> {
     pub(crate) shard: &'a RefCell<Shard<R>>,
@@ -117,25 +127,37 @@ impl<R: Paced> Cut<'_, R> {
     }
 
     /// A socket that comes back; `from`: the client has everything up to here.
-    /// `memberships` includes the implicit ones and past stays.
     pub(crate) async fn recover(
         &self,
         recipient: &R,
-        memberships: &[Membership],
+        key: SessionKey,
+        taken: TakenOver,
         from: Position,
     ) -> Result<Missed, CutError> {
-        let rooms: Vec<Room> =
-            memberships.iter().filter(|stay| stay.until.is_none()).map(|stay| stay.room.clone()).collect();
         let early = self.early_head().await?;
+        let (mut stays, socket) = (taken.stays, taken.socket);
+        let mut rooms = present_rooms(&stays, socket);
         self.hear(recipient, &rooms).await?;
-        let through = match early {
-            Some(early) => early.position,
-            None => self.adapter.head().await?.position,
+        let through = loop {
+            match self.adapter.attach(key, stays.changes).await? {
+                Attached::At(through) if through.epoch == taken.epoch => break through.position,
+                // another epoch of the log began meanwhile: the client may try again
+                Attached::At(_) => return Err(Unavailable.into()),
+                Attached::Changed(now) => {
+                    // rooms were changed for the client meanwhile: what was added must be heard first
+                    stays = now;
+                    let before = std::mem::replace(&mut rooms, present_rooms(&stays, socket));
+                    let left: Vec<Room> = before.into_iter().filter(|room| !rooms.contains(room)).collect();
+                    self.forget(recipient, &left);
+                    self.hear(recipient, &rooms).await?;
+                }
+            }
         };
+        let through = early.map_or(through, |early| early.position);
         if from > through {
             return Err(CutError::Ahead);
         }
-        let messages = self.missed(memberships, from, through).await?;
+        let messages = self.missed(&memberships(stays, socket), from, through).await?;
         self.settle(recipient, &rooms, through);
         Ok(Missed { messages, through })
     }
@@ -164,7 +186,12 @@ impl<R: Paced> Cut<'_, R> {
                     return Ok(());
                 }
                 Released::Overflowed { from } => {
-                    let through = self.adapter.head().await?.position;
+                    let through = self.adapter.head().await?;
+                    if through.epoch != self.adapter.offset(from).epoch {
+                        // what was held went with the log
+                        return Err(ReadError::Trimmed.into());
+                    }
+                    let through = through.position;
                     let memberships = present(recipient);
                     let messages = self.missed(&memberships, from, through).await?;
                     let rooms: Vec<Room> = memberships.into_iter().map(|stay| stay.room).collect();
@@ -178,13 +205,13 @@ impl<R: Paced> Cut<'_, R> {
     /// A live socket enters rooms; live in them when this returns. After an
     /// error the connection must end: whether it is in them is for the session
     /// to say, so nothing that was held may follow.
-    pub(crate) async fn join(&self, recipient: &R, key: Option<SessionKey>, rooms: Vec<Room>) -> Result<(), CutError> {
+    pub(crate) async fn join(&self, recipient: &R, writing: Writing, rooms: Vec<Room>) -> Result<(), CutError> {
         let rooms: Vec<Room> =
             rooms.into_iter().filter(|room| recipient.feed().borrow().stay(room).is_none()).collect();
         if rooms.is_empty() {
-            return Ok(());
+            return self.done(writing).await;
         }
-        if let Err(error) = self.enter(recipient, key, &rooms).await {
+        if let Err(error) = self.enter(recipient, writing, &rooms).await {
             if mutated!(ReleaseInDoubt) {
                 self.forget(recipient, &rooms);
                 self.release(recipient).await?;
@@ -194,12 +221,12 @@ impl<R: Paced> Cut<'_, R> {
         self.release(recipient).await
     }
 
-    async fn enter(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
+    async fn enter(&self, recipient: &R, writing: Writing, rooms: &[Room]) -> Result<(), CutError> {
         let early = self.early_head().await?;
         self.hear(recipient, rooms).await?;
-        let since = match key {
+        let since = match writing.key {
             Some(key) => {
-                let change = RoomChange { join: rooms.to_vec(), leave: Vec::new() };
+                let change = RoomChange { join: rooms.to_vec(), leave: Vec::new(), operation: writing.operation };
                 self.adapter.change_rooms(key, change).await?.position
             }
             None => Position::ZERO,
@@ -211,16 +238,16 @@ impl<R: Paced> Cut<'_, R> {
     /// A live socket leaves rooms. What was published before is still its own;
     /// it has had it when this returns. After an error the connection must end:
     /// whether it is still in them is for the session to say.
-    pub(crate) async fn leave(&self, recipient: &R, key: Option<SessionKey>, rooms: &[Room]) -> Result<(), CutError> {
+    pub(crate) async fn leave(&self, recipient: &R, writing: Writing, rooms: &[Room]) -> Result<(), CutError> {
         let rooms: Vec<Room> =
             rooms.iter().filter(|room| recipient.feed().borrow().stay(room).is_some()).cloned().collect();
         if rooms.is_empty() {
-            return Ok(());
+            return self.done(writing).await;
         }
-        if let Some(key) = key {
+        if let Some(key) = writing.key {
             // until the end of the stay is known, what it decides about is held
             let stays = self.suspend(recipient, &rooms);
-            let change = RoomChange { join: Vec::new(), leave: rooms.clone() };
+            let change = RoomChange { join: Vec::new(), leave: rooms.clone(), operation: writing.operation };
             let until = self.adapter.change_rooms(key, change).await?.position;
             for (room, since) in stays {
                 self.settle(recipient, &[room], since);
@@ -232,6 +259,15 @@ impl<R: Paced> Cut<'_, R> {
             }
         }
         self.forget(recipient, &rooms);
+        Ok(())
+    }
+
+    /// An operation that changes nothing is done as well.
+    async fn done(&self, writing: Writing) -> Result<(), CutError> {
+        if let (Some(key), Some(_)) = (writing.key, writing.operation) {
+            let change = RoomChange { operation: writing.operation, ..RoomChange::default() };
+            self.adapter.change_rooms(key, change).await?;
+        }
         Ok(())
     }
 
@@ -298,18 +334,22 @@ fn present<R: Recipient>(recipient: &R) -> Vec<Membership> {
     feed.stays().iter().map(stay).collect()
 }
 
-/// The stays of a session that was taken over, with the implicit ones.
-pub(crate) fn memberships(taken: &TakenOver) -> Vec<Membership> {
-    let implicit = [Room::All, Room::Socket(taken.socket)];
-    let since = taken.start.position;
-    let implicit = implicit.into_iter().map(|room| Membership { room, since, until: None });
-    implicit.chain(taken.memberships.iter().cloned()).collect()
+/// All stays of a session, with the implicit ones.
+fn memberships(stays: Stays, socket: SocketId) -> Vec<Membership> {
+    let implicit = [Room::All, Room::Socket(socket)];
+    let implicit = implicit.into_iter().map(|room| Membership { room, since: stays.start, until: None });
+    implicit.chain(stays.memberships).collect()
 }
 
-/// Up to where the client has everything: the latest of what is known, of the
-/// present epoch.
-pub(crate) fn resume_from(taken: &TakenOver, offset: Option<Offset>) -> Position {
-    let offset = offset.filter(|offset| offset.epoch == taken.start.epoch && !mutated!(IgnoreOffset));
-    let known = taken.start.position.max(taken.confirmed.position);
-    offset.map_or(known, |offset| known.max(offset.position))
+/// The rooms that a session is in now.
+fn present_rooms(stays: &Stays, socket: SocketId) -> Vec<Room> {
+    let present = stays.memberships.iter().filter(|stay| stay.until.is_none());
+    [Room::All, Room::Socket(socket)].into_iter().chain(present.map(|stay| stay.room.clone())).collect()
+}
+
+/// Up to where the client has everything: the latest of what is known. `None`
+/// when nothing is known of the present epoch.
+pub(crate) fn resume_from(taken: &TakenOver, offset: Option<Offset>) -> Option<Position> {
+    let offset = offset.filter(|offset| offset.epoch == taken.epoch && !mutated!(IgnoreOffset));
+    taken.confirmed.max(offset.map(|offset| offset.position)).map(|known| known.max(taken.stays.start))
 }

@@ -164,13 +164,13 @@ async fn join(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
         return Err(Refusal::new("too_many_rooms", "the socket is in as many rooms as it may be"));
     }
     let worker = &socket.connection.worker;
-    let joined = worker.cut(socket.namespace()).join(socket, socket.session, vec![room]).await;
+    let joined = worker.cut(socket.namespace()).join(socket, socket.writing(None), vec![room]).await;
     if check(socket, joined) { Ok(()) } else { Err(Refusal::new("unavailable", "the join did not take place")) }
 }
 
 async fn leave(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
     let worker = &socket.connection.worker;
-    let left = worker.cut(socket.namespace()).leave(socket, socket.session, &[room]).await;
+    let left = worker.cut(socket.namespace()).leave(socket, socket.writing(None), &[room]).await;
     if check(socket, left) { Ok(()) } else { Err(Refusal::new("unavailable", "the room could not be left")) }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::adapter::{Action, Operation, Report, SocketInfo};
+use crate::adapter::{Action, Operation, OperationId, Report, SocketInfo};
 use crate::message::Room;
 use crate::rooms::Recipient;
 
@@ -20,8 +20,9 @@ use super::worker::Worker;
 pub(super) struct Order {
     socket: Rc<Socket>,
     action: Action,
+    id: Option<OperationId>,
     /// The answer leaves when the last order of the operation is done.
-    _pending: Rc<Pending>,
+    _pending: Option<Rc<Pending>>,
 }
 
 impl std::fmt::Debug for Order {
@@ -57,12 +58,21 @@ pub(super) fn operate(worker: &Rc<Worker>, operation: Operation, answer: oneshot
             for socket in sockets {
                 let connection = Rc::clone(&socket.connection);
                 let action = operation.action.clone();
-                connection.push(Input::Order(Order { socket, action, _pending: Rc::clone(&pending) }));
+                let (id, _pending) = (operation.id, Some(Rc::clone(&pending)));
+                connection.push(Input::Order(Order { socket, action, id, _pending }));
             }
             return;
         }
     }
     let _ = answer.send(report);
+}
+
+/// What was asked of a socket while its node did not hear it.
+pub(super) fn catch_up(socket: &Rc<Socket>, waiting: Vec<(OperationId, Action)>) {
+    for (id, action) in waiting {
+        let order = Order { socket: Rc::clone(socket), action, id: Some(id), _pending: None };
+        socket.connection.push(Input::Order(order));
+    }
 }
 
 fn info(socket: &Rc<Socket>) -> SocketInfo {
@@ -74,7 +84,7 @@ fn info(socket: &Rc<Socket>) -> SocketInfo {
 /// Carries an order out in its turn.
 pub(super) fn carry_out(order: Order) -> Job {
     Box::pin(async move {
-        let Order { socket, action, _pending } = order;
+        let Order { socket, action, id, _pending } = order;
         let present = socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, &socket));
         if !present {
             return;
@@ -83,11 +93,11 @@ pub(super) fn carry_out(order: Order) -> Job {
         match action {
             Action::Join(rooms) => {
                 let rooms = within_limit(&socket, rooms);
-                let joined = cut.join(&socket, socket.session, rooms).await;
+                let joined = cut.join(&socket, socket.writing(id), rooms).await;
                 dispatch::check(&socket, joined);
             }
             Action::Leave(rooms) => {
-                let left = cut.leave(&socket, socket.session, &rooms).await;
+                let left = cut.leave(&socket, socket.writing(id), &rooms).await;
                 dispatch::check(&socket, left);
             }
             Action::Disconnect { close } => {

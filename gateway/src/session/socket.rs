@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::adapter::{Refresh, SessionKey};
+use crate::adapter::{NewSession, OperationId, Refresh, SessionKey};
 use crate::message::{AckTicket, Content, Message, NamespaceId, NamespaceRef, Position, SocketId};
 use crate::recovery::Feed;
 use crate::rooms::Recipient;
 
 use super::connection::Connection;
-use super::cut::{Gone, Paced};
+use super::cut::{Gone, Paced, Writing};
 
 /// What the rooms know of a client.
 pub struct Socket {
@@ -70,6 +70,25 @@ impl Socket {
     /// What keeps its session alive.
     pub(super) fn refresh(&self) -> Option<Refresh> {
         self.session.map(|key| Refresh { key, confirmed: self.confirmed.get() })
+    }
+
+    /// How a change of its rooms is written.
+    pub(super) fn writing(&self, operation: Option<OperationId>) -> Writing {
+        Writing { key: self.session, operation }
+    }
+
+    /// Its session as it is, to be written anew.
+    pub(super) fn session(&self) -> Option<(SessionKey, NewSession)> {
+        let feed = self.feed.borrow();
+        let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit());
+        let session = |key: SessionKey| NewSession {
+            pid: key.pid,
+            socket: self.id,
+            namespace: self.namespace,
+            subject: None,
+            rooms: rooms.cloned().collect(),
+        };
+        self.session.map(|key| (key, session(key)))
     }
 
     /// The ticket of the event that the client acknowledges, if it was asked.

@@ -21,10 +21,16 @@ pub(super) enum Refusal {
     UnsupportedVersion,
     TooManyConnections,
     TooManyHandshakes,
+    /// Where the session is cannot be told now.
+    NoDirectory,
+    /// The WebSocket would have to be forwarded.
+    TooManyForwarded,
+    /// A POST over the limit.
+    TooLarge,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 8] = [
+    const ALL: [Refusal; 11] = [
         Refusal::UnknownTransport,
         Refusal::UnknownSession,
         Refusal::BadMethod,
@@ -33,6 +39,9 @@ impl Refusal {
         Refusal::UnsupportedVersion,
         Refusal::TooManyConnections,
         Refusal::TooManyHandshakes,
+        Refusal::NoDirectory,
+        Refusal::TooManyForwarded,
+        Refusal::TooLarge,
     ];
 
     fn label(self) -> &'static str {
@@ -45,6 +54,9 @@ impl Refusal {
             Refusal::UnsupportedVersion => "unsupported_version",
             Refusal::TooManyConnections => "too_many_connections",
             Refusal::TooManyHandshakes => "too_many_handshakes",
+            Refusal::NoDirectory => "no_directory",
+            Refusal::TooManyForwarded => "too_many_forwarded",
+            Refusal::TooLarge => "too_large",
         }
     }
 }
@@ -125,7 +137,7 @@ impl AdmissionMetrics {
     /// When a name is registered twice.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let refusals = IntCounterVec::new(
-            Opts::new("carillon_handshakes_refused_total", "Handshakes refused, by reason."),
+            Opts::new("carillon_handshakes_refused_total", "Handshakes and polling requests refused, by reason."),
             &["reason"],
         )?;
         for refusal in Refusal::ALL {

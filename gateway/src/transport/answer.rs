@@ -32,7 +32,7 @@ pub(super) fn not_found() -> Answer {
     answer(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", Bytes::from_static(b"not found"))
 }
 
-pub(super) fn too_large() -> Answer {
+fn too_large() -> Answer {
     answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=UTF-8", Bytes::from_static(b"payload too large"))
 }
 
@@ -53,6 +53,11 @@ pub(super) fn refusal(refusal: Refusal) -> Answer {
         Refusal::TooManyHandshakes => {
             (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":7,"message":"Too many handshakes"}"#)
         }
+        Refusal::NoDirectory => (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":8,"message":"Directory unavailable"}"#),
+        Refusal::TooManyForwarded => {
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":9,"message":"Too many forwarded WebSockets"}"#)
+        }
+        Refusal::TooLarge => return too_large(),
     };
     let mut answer = answer(status, "application/json", Bytes::from_static(body.as_bytes()));
     if status == StatusCode::SERVICE_UNAVAILABLE {

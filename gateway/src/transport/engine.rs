@@ -4,12 +4,13 @@
 //! Source: the Engine.IO protocol, revision 4; refusals as the reference
 //! server makes them.
 
+use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use crate::config::Transport;
 use crate::message::Token;
@@ -21,7 +22,7 @@ use super::answer::{self, Answer};
 use super::http::{Served, is_allowed};
 use super::owner::{self, Call};
 use super::request::Parameters;
-use super::websocket;
+use super::{forward, websocket};
 
 /// Answers a request to the protocol's path.
 pub(super) async fn serve(served: Rc<Served>, request: Request<Incoming>) -> Answer {
@@ -49,22 +50,20 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
         return Err(Refusal::Forbidden);
     }
     let sid = parameters.sid.as_deref().map(|sid| Token::parse(sid).ok_or(Refusal::UnknownSession)).transpose()?;
+    if let Some(sid) = sid.filter(|sid| sid.node() != transports.peers.this()) {
+        return forward::forward(served, request, transport, sid).await;
+    }
     match (transport, sid) {
-        (TransportKind::WebSocket, sid) => match sid {
-            Some(sid) => {
-                if !transports.public.upgrades {
-                    return Err(Refusal::BadRequest);
-                }
-                owner::call(&served.worker, transports, sid, Call::MayUpgrade).await?;
-                websocket::upgrade(served, request, sid)
-            }
-            None => {
-                let accept = websocket::accept(&request)?;
-                let opening = admit(served, &request, parameters.version)?;
-                Ok(websocket::open(served, request, accept, opening))
-            }
-        },
-        (TransportKind::Polling, Some(sid)) => poll(served, request, parameters.t, sid).await,
+        (TransportKind::WebSocket, Some(sid)) => upgrade(served, request, sid).await,
+        (TransportKind::WebSocket, None) => {
+            let accept = websocket::accept(request.headers())?;
+            let opening = admit(served, &request, parameters.version)?;
+            Ok(websocket::open(served, request, accept, opening))
+        }
+        (TransportKind::Polling, Some(sid)) => {
+            let call = polling(request, parameters.t, transports.max_payload).await?;
+            owner::call(&served.worker, transports, sid, call).await
+        }
         (TransportKind::Polling, None) => {
             let opening = admit(served, &request, parameters.version)?;
             let connection = served.worker.open_polling(opening);
@@ -86,26 +85,33 @@ fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Versi
     Ok(Opening { version, query: request.uri().query().unwrap_or_default().into(), slots: (slot, None) })
 }
 
-async fn poll(
-    served: &Rc<Served>,
-    request: Request<Incoming>,
+async fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Token) -> Result<Answer, Refusal> {
+    let transports = &served.transports;
+    if !transports.public.upgrades {
+        return Err(Refusal::BadRequest);
+    }
+    let accept = websocket::accept(request.headers());
+    let answer = owner::call(&served.worker, transports, sid, Call::Upgrade(accept)).await?;
+    websocket::upgrade(transports, hyper::upgrade::on(request), sid, served.slot.take()).await;
+    Ok(answer)
+}
+
+/// What a polling request asks of its session.
+pub(super) async fn polling<B: Body>(
+    request: Request<B>,
     t: Option<String>,
-    sid: Token,
-) -> Result<Answer, Refusal> {
-    let call = |call| owner::call(&served.worker, &served.transports, sid, call);
+    max_payload: usize,
+) -> Result<Call, Refusal>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     match *request.method() {
-        Method::GET => Ok(answer::payload(call(Call::Poll(t)).await?)),
-        Method::POST => {
-            let body = Limited::new(request.into_body(), served.transports.max_payload).collect().await;
-            match body {
-                Ok(body) => {
-                    call(Call::Post(body.to_bytes())).await?;
-                    Ok(answer::taken())
-                }
-                Err(error) if error.is::<LengthLimitError>() => Ok(answer::too_large()),
-                Err(_) => Err(Refusal::BadRequest),
-            }
-        }
+        Method::GET => Ok(Call::Poll(t)),
+        Method::POST => match Limited::new(request.into_body(), max_payload).collect().await {
+            Ok(body) => Ok(Call::Post(body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+            Err(_) => Err(Refusal::BadRequest),
+        },
         _ => Err(Refusal::BadRequest),
     }
 }

@@ -6,7 +6,9 @@
 //! until it becomes a WebSocket, which the session takes over, or ends. A
 //! polling request may come in at another worker than its session's: the
 //! session id names the worker, and the request is carried out there
-//! ([`owner`]).
+//! ([`owner`]). It may come in at another node than its session's, too: then
+//! it goes there by way of `peers` ([`forward`]), and is received on the
+//! internal listener ([`forwarded`]).
 //!
 //! Limits ([`admission`]): connections, handshakes per second, origins, bytes
 //! of a request. Over a limit the handshake is refused by HTTP, which stock
@@ -20,19 +22,25 @@ mod answer;
 mod client_files;
 mod demo;
 mod engine;
+mod forward;
+mod forwarded;
 mod http;
 mod listener;
 mod owner;
 mod request;
+#[cfg(test)]
+mod tests;
 mod websocket;
 
 use std::sync::Arc;
 
 use crate::config::{AllowedOrigin, Public, Transport};
+use crate::peers::Peers;
 use crate::session::{Counter, IntakeSender};
 
 pub use admission::{Admission, AdmissionMetrics};
 pub use client_files::ClientFiles;
+pub use forwarded::router;
 pub use listener::{Accepting, Listener};
 
 /// A worker, as the transport reaches it.
@@ -52,6 +60,7 @@ pub struct Transports {
     pub client_files: ClientFiles,
     pub admission: Admission,
     pub workers: Vec<WorkerIntake>,
+    pub peers: Peers,
 }
 
 impl Transports {

@@ -4,23 +4,25 @@ use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::sync::oneshot;
 
 use crate::message::Token;
 use crate::session::{Connection, PollError, Worker};
 
-use super::Transports;
 use super::admission::Refusal;
+use super::answer::{self, Answer};
+use super::{Transports, websocket};
 
-/// What a polling request asks of its session.
+/// What a request asks of its session.
 #[derive(Debug)]
 pub(super) enum Call {
     /// A GET with its `t`.
     Poll(Option<String>),
     /// A POST with its body.
     Post(Bytes),
-    /// Whether a WebSocket may take over.
-    MayUpgrade,
+    /// A WebSocket that would take over, with the answer to its key.
+    Upgrade(Result<HeaderValue, Refusal>),
 }
 
 /// Carries the call out at the worker that the session id names.
@@ -29,18 +31,26 @@ pub(super) async fn call(
     transports: &Transports,
     sid: Token,
     call: Call,
-) -> Result<Bytes, Refusal> {
-    on_owner(worker, transports, sid, move |connection| carry_out(connection, call))
-        .await
-        .ok_or(Refusal::UnknownSession)?
+) -> Result<Answer, Refusal> {
+    let carry_out = move |connection| carry_out(connection, call);
+    if sid.first() != worker.index {
+        return at_worker(transports, sid, carry_out).await.ok_or(Refusal::UnknownSession)?;
+    }
+    carry_out(worker.connection(&sid).ok_or(Refusal::UnknownSession)?).await
 }
 
-async fn carry_out(connection: Rc<Connection>, call: Call) -> Result<Bytes, Refusal> {
+/// The same from a thread that is no worker's.
+pub(super) async fn call_from_outside(transports: &Transports, sid: Token, call: Call) -> Result<Answer, Refusal> {
+    let carry_out = move |connection| carry_out(connection, call);
+    at_worker(transports, sid, carry_out).await.ok_or(Refusal::UnknownSession)?
+}
+
+async fn carry_out(connection: Rc<Connection>, call: Call) -> Result<Answer, Refusal> {
     let outcome = match call {
-        Call::Poll(t) => connection.poll(t.as_deref()).await,
-        Call::Post(body) => connection.post(body).await.map(|()| Bytes::new()),
-        Call::MayUpgrade => {
-            return if connection.may_upgrade() { Ok(Bytes::new()) } else { Err(Refusal::BadRequest) };
+        Call::Poll(t) => connection.poll(t.as_deref()).await.map(answer::payload),
+        Call::Post(body) => connection.post(body).await.map(|()| answer::taken()),
+        Call::Upgrade(accept) => {
+            return if connection.may_upgrade() { accept.map(websocket::switching) } else { Err(Refusal::BadRequest) };
         }
     };
     outcome.map_err(|error| match error {
@@ -51,8 +61,7 @@ async fn carry_out(connection: Rc<Connection>, call: Call) -> Result<Bytes, Refu
 
 /// Runs something on a session's own worker; `None` when there is no such
 /// session. Dropped, it is dropped there too.
-pub(super) async fn on_owner<T, F>(
-    worker: &Rc<Worker>,
+async fn at_worker<T, F>(
     transports: &Transports,
     sid: Token,
     run: impl FnOnce(Rc<Connection>) -> F + Send + 'static,
@@ -61,25 +70,37 @@ where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
-    let owner = sid.first();
-    if owner == worker.index {
-        let connection = worker.connection(&sid)?;
-        return Some(run(connection).await);
-    }
     let (mut answer, outcome) = oneshot::channel();
-    let there = Box::new(move |worker: &Rc<Worker>| {
-        let Some(connection) = worker.connection(&sid) else { return };
-        worker.tasks.spawn_local(async move {
-            let outcome = tokio::select! {
-                biased;
-                // first, so that it has begun when it is given up
-                outcome = run(connection) => outcome,
-                () = answer.closed() => return,
-            };
-            // who asked may have gone just now
-            let _ = answer.send(outcome);
-        });
-    });
-    transports.workers.get(owner)?.intake.send(there).await.ok()?;
+    let run = move |connection| async move {
+        let outcome = tokio::select! {
+            biased;
+            // first, so that it has begun when it is given up
+            outcome = run(connection) => outcome,
+            () = answer.closed() => return,
+        };
+        // who asked may have gone just now
+        let _ = answer.send(outcome);
+    };
+    hand_over(transports, sid, run).await;
     outcome.await.ok()
+}
+
+/// Starts something on a session's own worker; if there is no such session,
+/// it is dropped.
+pub(super) async fn hand_over<F>(
+    transports: &Transports,
+    sid: Token,
+    run: impl FnOnce(Rc<Connection>) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + 'static,
+{
+    let there = Box::new(move |worker: &Rc<Worker>| {
+        if let Some(connection) = worker.connection(&sid) {
+            worker.tasks.spawn_local(run(connection));
+        }
+    });
+    if let Some(worker) = transports.workers.get(sid.first()) {
+        // a worker that has ended has no sessions
+        let _ = worker.intake.send(there).await;
+    }
 }

@@ -8,22 +8,22 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
 
 use crate::message::Token;
-use crate::session::Opening;
+use crate::session::{Connection, Opening, Slot};
 
 use super::admission::Refusal;
 use super::answer::Answer;
 use super::http::Served;
-use super::owner;
+use super::{Transports, owner};
 
 /// The value of `Sec-WebSocket-Accept`.
-pub(super) fn accept(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
+pub(super) fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    let headers = request.headers();
     let is = |name, expected| token_of(headers, name, expected);
     if !is(header::UPGRADE, "websocket")
         || !is(header::CONNECTION, "upgrade")
@@ -56,42 +56,33 @@ pub(super) fn open(
     let served = Rc::clone(served);
     let tasks = served.worker.tasks.clone();
     tasks.spawn_local(async move {
-        let Some((stream, input)) = stream_of(request).await else { return };
+        let Some((stream, input)) = stream_of(hyper::upgrade::on(request)).await else { return };
         opening.slots.1 = served.slot.take();
         served.worker.open_websocket(opening, stream, input);
     });
     switching(accept)
 }
 
-/// Answers 101; the stream takes polling's place in its session.
-pub(super) fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Token) -> Result<Answer, Refusal> {
-    let accept = accept(&request)?;
-    let served = Rc::clone(served);
-    let tasks = served.worker.tasks.clone();
-    tasks.spawn_local(async move {
-        let Some((stream, input)) = stream_of(request).await else { return };
-        // the stream may change its worker, so it leaves this one's reactor
-        let Ok(stream) = stream.into_std() else { return };
-        let slot = served.slot.take();
-        let run = move |connection: Rc<crate::session::Connection>| async move {
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                connection.upgrade(stream, input, slot).await;
-            }
-        };
-        owner::on_owner(&served.worker, &served.transports, sid, run).await;
-    });
-    Ok(switching(accept))
+/// The stream, once it is one, takes polling's place in its session. `slot`: its
+/// place among a worker's streams.
+pub(super) async fn upgrade(transports: &Transports, stream: OnUpgrade, sid: Token, slot: Option<Slot>) {
+    let take_over = move |connection: Rc<Connection>| async move {
+        let Some((stream, input)) = stream_of(stream).await else { return };
+        // it leaves the reactor of the thread that read the request
+        let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else { return };
+        connection.upgrade(stream, input, slot).await;
+    };
+    owner::hand_over(transports, sid, take_over).await;
 }
 
-/// The stream behind the request, and what came after it.
-async fn stream_of(request: Request<Incoming>) -> Option<(TcpStream, BytesMut)> {
-    let upgraded = hyper::upgrade::on(request).await.ok()?;
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+/// The stream behind a request, and what came after it.
+pub(super) async fn stream_of(upgrade: OnUpgrade) -> Option<(TcpStream, BytesMut)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
     // copied, so that hyper's buffer is not kept for a few bytes
     Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
 }
 
-fn switching(accept: HeaderValue) -> Answer {
+pub(super) fn switching(accept: HeaderValue) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();

@@ -1,13 +1,13 @@
 //! What the backend wants done with sockets, also with those that are away.
 
-use crate::adapter::{Action, Operation, Refresh, SessionKey, TakeOverError};
+use crate::adapter::{Action, Attached, Operation, Refresh, RoomChange, SessionKey, TakeOverError};
 use crate::message::{Position, Room};
 
-use super::sessions::{claim, open, sorted, stay, take_over};
+use super::sessions::{attach, claim, open, sorted, stay, take_over};
 use super::{Bounds, Rig, Subject, namespace, room};
 
 fn operation(rooms: Vec<Room>, action: Action) -> Operation {
-    Operation { namespace: namespace(), rooms, action }
+    Operation { namespace: namespace(), rooms, action, id: None }
 }
 
 async fn detach(rig: &Rig, key: SessionKey, confirmed: Position) {
@@ -38,14 +38,14 @@ pub(crate) async fn absent_sessions_join_and_leave(subject: &impl Subject) {
     rig.adapter.operate(leave).await.unwrap();
     let after = rig.log(&[2, 3]).await;
     let (_, taken) = take_over(&rig, key).await;
-    let [first, second, third] = &sorted(taken.memberships)[..] else { panic!("three stays") };
+    let [first, second, third] = &sorted(taken.stays.memberships)[..] else { panic!("three stays") };
     assert_eq!(*first, stay(1, start, None));
     assert_eq!((&second.room, second.since), (&room(2), start));
     assert!(second.until.is_some_and(|until| between <= until && until < after), "left where the operation stands");
     assert_eq!((&third.room, third.until), (&room(3), None));
     assert!(before <= third.since && third.since < between, "joined where the operation stands");
     let (_, taken) = take_over(&rig, other).await;
-    assert_eq!(taken.memberships, [stay(2, other_start, None)], "who is not concerned is left alone");
+    assert_eq!(taken.stays.memberships, [stay(2, other_start, None)], "who is not concerned is left alone");
 }
 
 pub(crate) async fn absent_sessions_are_disconnected(subject: &impl Subject) {
@@ -57,7 +57,8 @@ pub(crate) async fn absent_sessions_are_disconnected(subject: &impl Subject) {
     let disconnect = operation(vec![room(1)], Action::Disconnect { close: false });
     rig.adapter.operate(disconnect).await.unwrap();
     assert_eq!(rig.adapter.take_over(claim(key.pid)).await.unwrap_err(), TakeOverError::Unknown);
-    take_over(&rig, other).await;
+    let (other, taken) = take_over(&rig, other).await;
+    attach(&rig, other, taken.stays.changes).await;
     let everyone = operation(vec![Room::All], Action::Disconnect { close: false });
     let report = rig.adapter.operate(everyone).await.unwrap();
     assert_eq!(report.count, 1, "only the node's: the other session is owned again");
@@ -67,8 +68,39 @@ pub(crate) async fn present_sessions_are_left_to_the_node(subject: &impl Subject
     let rig = Rig::new(subject, Bounds::default()).await;
     let (key, _, start) = open(&rig, &[1]).await;
     detach(&rig, key, start).await;
-    let (key, _) = take_over(&rig, key).await;
+    let (key, taken) = take_over(&rig, key).await;
+    attach(&rig, key, taken.stays.changes).await;
     rig.adapter.operate(operation(vec![room(1)], Action::Join(vec![room(2)]))).await.unwrap();
+    let after = rig.log(&[2]).await;
+    let asked = rig.node.until("the operation", |notes| !notes.operations.is_empty()).await.operations.pop().unwrap();
+    let change = RoomChange { join: vec![room(2)], leave: Vec::new(), operation: asked.id };
+    let joined = rig.adapter.change_rooms(key, change).await.unwrap().position;
     let (_, taken) = take_over(&rig, key).await;
-    assert_eq!(taken.memberships, [stay(1, start, None)], "its owner writes what it does");
+    assert!(joined >= after, "its owner says when");
+    assert_eq!(sorted(taken.stays.memberships), [stay(1, start, None), stay(2, joined, None)]);
+}
+
+/// Between being taken over and attached to, a session is nobody's: what is
+/// asked of it then must not fall in between.
+pub(crate) async fn sessions_between_two_owners_are_changed(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let (key, _, start) = open(&rig, &[1]).await;
+    let (key, taken) = take_over(&rig, key).await;
+    rig.adapter.operate(operation(vec![room(1)], Action::Join(vec![room(2)]))).await.unwrap();
+    let Attached::Changed(stays) = rig.adapter.attach(key, taken.stays.changes).await.unwrap() else {
+        panic!("a change is told");
+    };
+    let [first, second] = &sorted(stays.memberships)[..] else { panic!("two stays") };
+    assert_eq!((first, &second.room), (&stay(1, start, None), &room(2)));
+    let cut = attach(&rig, key, stays.changes).await;
+    assert!(second.since <= cut);
+    rig.adapter.operate(operation(vec![room(2)], Action::Disconnect { close: false })).await.unwrap();
+    let (key, taken) = match rig.adapter.take_over(claim(key.pid)).await {
+        // where operations on present sessions are kept for the next owner, it was the end
+        Err(TakeOverError::Unknown) => return,
+        taken => (key, taken.unwrap()),
+    };
+    let key = SessionKey { generation: taken.generation, ..key };
+    rig.adapter.operate(operation(vec![room(2)], Action::Disconnect { close: false })).await.unwrap();
+    assert!(rig.adapter.attach(key, taken.stays.changes).await.is_err(), "it has ended");
 }

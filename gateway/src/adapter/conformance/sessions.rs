@@ -1,7 +1,8 @@
 //! Sessions: who owns them, what they say, how they end.
 
 use crate::adapter::{
-    Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver, WriteError,
+    Attached, Attention, Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver,
+    WriteError,
 };
 use crate::message::{Position, PrivateId, SocketId, Token};
 
@@ -36,7 +37,7 @@ pub(super) fn sorted(mut memberships: Vec<Membership>) -> Vec<Membership> {
 
 fn change(join: &[u32], leave: &[u32]) -> RoomChange {
     let rooms = |list: &[u32]| list.iter().map(|n| room(*n)).collect();
-    RoomChange { join: rooms(join), leave: rooms(leave) }
+    RoomChange { join: rooms(join), leave: rooms(leave), operation: None }
 }
 
 pub(crate) async fn the_start_is_the_head(subject: &impl Subject) {
@@ -53,9 +54,9 @@ pub(crate) async fn a_session_is_taken_over(subject: &impl Subject) {
     let rig = Rig::new(subject, Bounds::default()).await;
     let (key, socket, start) = open(&rig, &[1, 2]).await;
     let (second, taken) = take_over(&rig, key).await;
-    assert_eq!((taken.socket, taken.start.position, taken.confirmed.position), (socket, start, start));
-    assert_eq!(taken.start.epoch, rig.adapter.head().await.unwrap().epoch);
-    assert_eq!(sorted(taken.memberships), [stay(1, start, None), stay(2, start, None)]);
+    assert_eq!((taken.socket, taken.stays.start, taken.confirmed), (socket, start, Some(start)));
+    assert_eq!(taken.epoch, rig.adapter.head().await.unwrap().epoch);
+    assert_eq!(sorted(taken.stays.memberships), [stay(1, start, None), stay(2, start, None)]);
     assert!(second.generation > key.generation);
     let (third, _) = take_over(&rig, second).await;
     assert!(third.generation > second.generation);
@@ -107,12 +108,16 @@ pub(crate) async fn a_later_owner_fences(subject: &impl Subject) {
     assert_eq!(written.unwrap_err(), WriteError::Fenced);
     let later = rig.log(&[1]).await;
     let refresh = |key| Refresh { key, confirmed: later };
-    assert_eq!(rig.adapter.refresh(vec![refresh(old)]).await, Ok(vec![refresh(old)]), "told that it is not the owner");
+    assert_eq!(
+        rig.adapter.refresh(vec![refresh(old)]).await,
+        Ok(vec![(refresh(old), Attention::Fenced)]),
+        "told that it is not the owner"
+    );
     rig.adapter.detach(refresh(old)).await.unwrap();
     rig.adapter.end_session(old).await.unwrap();
     let (_, taken) = take_over(&rig, new).await;
-    assert_eq!(taken.confirmed.position, start, "nothing of the old owner's is written");
-    assert_eq!(taken.memberships, [stay(1, start, None)]);
+    assert_eq!(taken.confirmed, Some(start), "nothing of the old owner's is written");
+    assert_eq!(taken.stays.memberships, [stay(1, start, None)]);
 }
 
 pub(crate) async fn rooms_change_at_a_position(subject: &impl Subject) {
@@ -128,7 +133,7 @@ pub(crate) async fn rooms_change_at_a_position(subject: &impl Subject) {
     rig.adapter.change_rooms(key, change(&[1], &[9])).await.unwrap();
     let (_, taken) = take_over(&rig, key).await;
     let expected = [stay(1, start, Some(left)), stay(1, again, None), stay(2, joined, Some(left)), stay(3, left, None)];
-    assert_eq!(sorted(taken.memberships), expected, "twice joined or never entered changes nothing");
+    assert_eq!(sorted(taken.stays.memberships), expected, "twice joined or never entered changes nothing");
     rig.node.until("of all up to the end of a stay", |notes| notes.ticks.iter().any(|tick| *tick >= left)).await;
 }
 
@@ -145,7 +150,7 @@ pub(crate) async fn past_stays_are_kept_while_needed(subject: &impl Subject) {
     }
     let joined = rig.adapter.change_rooms(key, change(&[2], &[])).await.unwrap().position;
     let (_, taken) = take_over(&rig, key).await;
-    assert_eq!(sorted(taken.memberships), [stay(1, start, Some(left)), stay(2, joined, None)]);
+    assert_eq!(sorted(taken.stays.memberships), [stay(1, start, Some(left)), stay(2, joined, None)]);
 }
 
 pub(crate) async fn confirmed_only_grows(subject: &impl Subject) {
@@ -155,7 +160,7 @@ pub(crate) async fn confirmed_only_grows(subject: &impl Subject) {
     for (confirmed, expected) in [(a, a), (start, a), (b, b), (Position::ZERO, b)] {
         assert_eq!(rig.adapter.refresh(vec![Refresh { key, confirmed }]).await, Ok(vec![]));
         let (next, taken) = take_over(&rig, key).await;
-        assert_eq!(taken.confirmed.position, expected);
+        assert_eq!(taken.confirmed, Some(expected));
         key = next;
     }
 }
@@ -168,8 +173,30 @@ pub(crate) async fn an_ended_session_is_unknown(subject: &impl Subject) {
     assert_eq!(rig.adapter.take_over(claim(key.pid)).await.unwrap_err(), TakeOverError::Unknown);
     assert_eq!(rig.adapter.change_rooms(key, change(&[2], &[])).await.unwrap_err(), WriteError::Fenced);
     let (gone, there) = (Refresh { key, confirmed: start }, Refresh { key: other, confirmed: start });
-    assert_eq!(rig.adapter.refresh(vec![gone, there]).await, Ok(vec![gone]));
+    assert_eq!(rig.adapter.refresh(vec![gone, there]).await, Ok(vec![(gone, Attention::Fenced)]));
     rig.adapter.detach(gone).await.unwrap();
     assert_eq!(rig.adapter.take_over(claim(key.pid)).await.unwrap_err(), TakeOverError::Unknown, "it stays ended");
     take_over(&rig, other).await;
+}
+
+/// Attaches to a session as it was taken over; answers the cut.
+pub(super) async fn attach(rig: &Rig, key: SessionKey, changes: u64) -> Position {
+    match rig.adapter.attach(key, changes).await.unwrap() {
+        Attached::At(cut) => cut.position,
+        Attached::Changed(stays) => panic!("the session has changed: {stays:?}"),
+    }
+}
+
+pub(crate) async fn attaching_fixes_the_cut(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let (key, _, start) = open(&rig, &[1]).await;
+    let (key, taken) = take_over(&rig, key).await;
+    let before = rig.log(&[1]).await;
+    let cut = attach(&rig, key, taken.stays.changes).await;
+    let after = rig.log(&[1]).await;
+    assert!(before <= cut && cut < after);
+    assert_eq!(rig.read(1, start, cut).await.unwrap(), [before]);
+    let (later, taken) = take_over(&rig, key).await;
+    assert_eq!(rig.adapter.attach(key, taken.stays.changes).await, Err(WriteError::Fenced));
+    attach(&rig, later, taken.stays.changes).await;
 }

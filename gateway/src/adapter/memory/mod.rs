@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::message::{AckCollector, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room};
 
 use super::{
-    Action, Adapter, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh,
-    Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Action, Adapter, Attached, Attention, Claim, NewSession, Node, Operation, PublishError, Published, Range,
+    ReadError, ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
 };
 use keys::{Keys, Seen};
 use log::Log;
@@ -188,6 +188,11 @@ impl Adapter for MemoryAdapter {
         Ok(self.offset(head))
     }
 
+    /// Nothing is lost but with the process.
+    async fn restore_session(&self, _: SessionKey, _: NewSession) -> Result<(), WriteError> {
+        Err(WriteError::Fenced)
+    }
+
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
         let taken = {
             let mut state = self.lock();
@@ -196,6 +201,12 @@ impl Adapter for MemoryAdapter {
         };
         self.node.fence(claim.namespace, taken.socket, taken.generation);
         Ok(taken)
+    }
+
+    async fn attach(&self, key: SessionKey, changes: u64) -> Result<Attached, WriteError> {
+        let mut state = self.lock();
+        let head = state.last;
+        state.sessions.attach(key, changes, self.epoch, head)
     }
 
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
@@ -209,10 +220,11 @@ impl Adapter for MemoryAdapter {
         Ok(self.offset(head))
     }
 
-    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable> {
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<(Refresh, Attention)>, Unavailable> {
         let now = (self.clock)();
         let mut state = self.lock();
-        Ok(batch.into_iter().filter(|refresh| !state.sessions.refresh(refresh, now)).collect())
+        let fenced = batch.into_iter().filter(|refresh| !state.sessions.refresh(refresh, now));
+        Ok(fenced.map(|refresh| (refresh, Attention::Fenced)).collect())
     }
 
     async fn detach(&self, refresh: Refresh) -> Result<(), Unavailable> {

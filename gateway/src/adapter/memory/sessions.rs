@@ -7,8 +7,8 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 
 use crate::adapter::{
-    Action, Claim, Membership, NewSession, Operation, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver,
-    WriteError,
+    Action, Attached, Claim, Membership, NewSession, Operation, Refresh, RoomChange, SessionKey, Stays, TakeOverError,
+    TakenOver, WriteError,
 };
 use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId};
 
@@ -51,6 +51,8 @@ struct Record {
     generation: u64,
     expires: u64,
     rooms: Vec<Membership>,
+    /// Counts the changes that were made while the client was away.
+    changes: u64,
 }
 
 impl Sessions {
@@ -82,6 +84,7 @@ impl Sessions {
             generation: NewSession::GENERATION,
             expires,
             rooms: session.rooms.into_iter().map(stay).collect(),
+            changes: 0,
         };
         self.records.insert(session.pid, record);
         self.due.push_back((expires, session.pid));
@@ -103,16 +106,33 @@ impl Sessions {
         if record.namespace != claim.namespace || record.subject != claim.subject {
             return Err(TakeOverError::Foreign);
         }
-        self.absent.remove(&claim.pid);
+        self.absent.insert(claim.pid);
         record.generation += 1;
         record.expires = now.saturating_add(self.ttl_ms);
         Ok(TakenOver {
             socket: record.socket,
             generation: record.generation,
-            start: Offset { epoch, position: record.start },
-            confirmed: Offset { epoch, position: record.confirmed },
-            memberships: record.rooms.clone(),
+            epoch,
+            confirmed: Some(record.confirmed),
+            stays: record.stays(),
         })
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        key: SessionKey,
+        changes: u64,
+        epoch: Epoch,
+        head: Position,
+    ) -> Result<Attached, WriteError> {
+        self.owned(key).ok_or(WriteError::Fenced)?;
+        self.change_absent(&[key.pid], head);
+        let record = self.owned(key).ok_or(WriteError::Fenced)?;
+        if record.changes != changes {
+            return Ok(Attached::Changed(record.stays()));
+        }
+        self.absent.remove(&key.pid);
+        Ok(Attached::At(Offset { epoch, position: head }))
     }
 
     pub(super) fn change_rooms(
@@ -196,6 +216,7 @@ impl Sessions {
 
     fn change(&mut self, pid: PrivateId, action: &Action, head: Position) {
         let Some(record) = self.records.get_mut(&pid) else { return };
+        record.changes += 1;
         match action {
             Action::Join(rooms) => rooms.iter().for_each(|room| record.join(room, head)),
             Action::Leave(rooms) => rooms.iter().for_each(|room| record.leave(room, head)),
@@ -226,6 +247,10 @@ impl Sessions {
 }
 
 impl Record {
+    fn stays(&self) -> Stays {
+        Stays { start: self.start, memberships: self.rooms.clone(), changes: self.changes }
+    }
+
     fn join(&mut self, room: &Room, since: Position) {
         if !self.rooms.iter().any(|stay| stay.room == *room && stay.until.is_none()) {
             self.rooms.push(Membership { room: room.clone(), since, until: None });

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::adapter::{
-    Adapter, Claim, NewSession, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report,
-    RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Attention, Claim, NewSession, Operation, PublishError, Published, Range, ReadError, ReadLimit,
+    Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
 };
 use crate::config::ApiKey;
 use crate::message::{
@@ -105,11 +105,19 @@ impl Adapter for Fake {
         unreachable!("the publish API takes no sessions over")
     }
 
+    async fn restore_session(&self, _: SessionKey, _: NewSession) -> Result<(), WriteError> {
+        unreachable!("the publish API writes no sessions")
+    }
+
+    async fn attach(&self, _: SessionKey, _: u64) -> Result<Attached, WriteError> {
+        unreachable!("the publish API attaches to no sessions")
+    }
+
     async fn change_rooms(&self, _: SessionKey, _: RoomChange) -> Result<Offset, WriteError> {
         unreachable!("the publish API changes no sessions")
     }
 
-    async fn refresh(&self, _: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable> {
+    async fn refresh(&self, _: Vec<Refresh>) -> Result<Vec<(Refresh, Attention)>, Unavailable> {
         Err(Unavailable)
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::adapter::{Adapter, Claim, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
 use crate::message::{Offset, Position, PrivateId, Room, SocketId};
-use crate::session::cut::{CutError, memberships, resume_from};
+use crate::session::cut::{CutError, resume_from};
 
 use super::server::{Link, Outcome};
 
@@ -49,10 +49,13 @@ impl Link {
             Err(TakeOverError::Unavailable(unavailable)) => return Err(unavailable.into()),
         };
         let key = SessionKey { pid, generation: taken.generation };
-        let from = resume_from(&taken, offset);
+        let Some(from) = resume_from(&taken, offset) else {
+            adapter.end_session(key).await.map_err(WriteError::from)?;
+            return Ok(Outcome::Unknown);
+        };
         let socket = self.socket(key, from);
         let cut = self.place.cut();
-        let missed = match cut.recover(&socket, &memberships(&taken), from).await {
+        let missed = match cut.recover(&socket, key, taken, from).await {
             Ok(missed) => missed,
             Err(error) => {
                 let outcome = match error {

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::MemoryAdapter;
 use crate::adapter::{
-    Adapter, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report,
-    RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Attention, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError,
+    ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
 };
 use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId};
 use crate::rooms::Router;
@@ -72,6 +72,18 @@ impl Node for Bus {
 
     async fn space(&self) {
         self.router.space().await;
+    }
+
+    fn is_wanted(&self, namespace: NamespaceId, room: &Room) -> bool {
+        self.router.is_wanted(namespace, room)
+    }
+
+    fn lost(&self, namespace: NamespaceId, rooms: Vec<Room>) {
+        self.router.lost(namespace, rooms);
+    }
+
+    fn begin_anew(&self) {
+        self.router.begin_anew();
     }
 
     fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64) {
@@ -210,6 +222,14 @@ impl Adapter for Scheduled {
         .await?
     }
 
+    async fn restore_session(&self, key: SessionKey, session: NewSession) -> Result<(), WriteError> {
+        self.at(self.inner.restore_session(key, session)).await?
+    }
+
+    async fn attach(&self, key: SessionKey, changes: u64) -> Result<Attached, WriteError> {
+        self.at(self.inner.attach(key, changes)).await?
+    }
+
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
         let noted = change.clone();
         self.at(async {
@@ -220,11 +240,11 @@ impl Adapter for Scheduled {
         .await?
     }
 
-    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<Refresh>, Unavailable> {
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<(Refresh, Attention)>, Unavailable> {
         let noted = batch.clone();
         self.at(async {
             let fenced = self.inner.refresh(batch).await?;
-            for refresh in noted.iter().filter(|refresh| !fenced.contains(refresh)) {
+            for refresh in noted.iter().filter(|refresh| fenced.iter().all(|(other, _)| other != *refresh)) {
                 self.ledger().on_renewed(refresh.key.pid, self.now());
             }
             Ok(fenced)

@@ -17,7 +17,7 @@ use crate::message::{Content, Message, NamespaceRef, Position, PrivateId, Room, 
 use crate::recovery::Feed;
 use crate::rooms::mailbox::{Delivery, Mailbox};
 use crate::rooms::{Command, Recipient, Router, Shard};
-use crate::session::cut::{Cut, CutError, Gone, Paced};
+use crate::session::cut::{Cut, CutError, Gone, Paced, Writing};
 
 use super::scheduled::Scheduled;
 
@@ -104,6 +104,10 @@ impl Socket {
         self.pinged.get()
     }
 
+    fn writing(&self) -> Writing {
+        Writing { key: Some(self.key), operation: None }
+    }
+
     pub(super) fn refresh(&self) -> Refresh {
         Refresh { key: self.key, confirmed: self.confirmed.get() }
     }
@@ -166,6 +170,12 @@ impl Place {
         }
     }
 
+    /// Closes the connections of members of these rooms.
+    pub(super) fn lose(&self, shard: &Shard<Rc<Socket>>, rooms: &[Room]) {
+        let links = shard.members(self.namespace.id, rooms).into_iter();
+        links.filter_map(|socket| socket.link.upgrade()).for_each(|link| link.closing.set(true));
+    }
+
     /// Closes connections that hold this socket under an older generation.
     pub(super) fn fence(&self, socket: SocketId, generation: u64) {
         for socket in self.shard.borrow().members(self.namespace.id, &[Room::Socket(socket)]) {
@@ -223,8 +233,8 @@ impl Link {
         let Some(socket) = self.sockets.borrow().first().cloned() else { return };
         let cut = self.place.cut();
         let changed = match input {
-            Input::Join(rooms) => cut.join(&socket, Some(socket.key), rooms).await,
-            Input::Leave(rooms) => cut.leave(&socket, Some(socket.key), &rooms).await,
+            Input::Join(rooms) => cut.join(&socket, socket.writing(), rooms).await,
+            Input::Leave(rooms) => cut.leave(&socket, socket.writing(), &rooms).await,
         };
         self.check(changed);
     }

@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::adapter::Adapter;
-use crate::message::{PrivateId, Token};
+use crate::message::{PrivateId, Room, Token};
 use crate::rooms::mailbox::Delivery;
 use crate::rooms::{Command, Shard};
 
@@ -132,6 +132,14 @@ impl World {
                     self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
                     shard.tick(position);
                 }
+                Delivery::Lost { rooms, .. } => {
+                    self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
+                    place.lose(&shard, &rooms);
+                }
+                Delivery::BeginAnew => {
+                    self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
+                    place.lose(&shard, &[Room::All]);
+                }
             }
         }
         self.tally.delivered += shard.deliver(&messages);
@@ -246,7 +254,7 @@ impl World {
             let batch = sockets.iter().map(|(_, socket)| socket.refresh()).collect();
             let Ok(fenced) = adapter.refresh(batch).await else { return };
             for (link, socket) in &sockets {
-                if fenced.iter().any(|refresh| refresh.key == socket.key) {
+                if fenced.iter().any(|(refresh, _)| refresh.key == socket.key) {
                     link.closing.set(true);
                 }
             }

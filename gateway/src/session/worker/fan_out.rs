@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::message::{Message, Position};
 use crate::protocol::{Body, Frames};
 use crate::rooms::mailbox::{Delivery, Mailbox};
+use crate::session::close::Close;
 use crate::session::connection::Connection;
+use crate::session::socket::Socket;
 
 use super::Worker;
 
@@ -49,18 +51,32 @@ impl Worker {
         let mut shard = self.shard.borrow_mut();
         let mut sent = 0;
         for delivery in batch.drain(..) {
-            match delivery {
-                Delivery::Message(message) => messages.push(message),
-                Delivery::Tick(position) => {
-                    sent += shard.deliver(messages);
-                    messages.clear();
-                    shard.tick(position);
+            let other = match delivery {
+                Delivery::Message(message) => {
+                    messages.push(message);
+                    continue;
                 }
+                other => other,
+            };
+            sent += shard.deliver(messages);
+            messages.clear();
+            match other {
+                Delivery::Message(_) => {}
+                Delivery::Tick(position) => shard.tick(position),
+                Delivery::Lost { namespace, rooms } => self.lose(&shard.members(namespace, &rooms)),
+                Delivery::BeginAnew => self.close_all(Close::Lost),
             }
         }
         sent += shard.deliver(messages);
         messages.clear();
         sent
+    }
+
+    /// What these missed cannot be had any more: nothing that follows may
+    /// reach them.
+    fn lose(&self, sockets: &[Rc<Socket>]) {
+        tracing::warn!(sockets = sockets.len(), "messages cannot be had any more: the connections end");
+        sockets.iter().for_each(|socket| socket.connection.close(Close::Lost));
     }
 
     /// Resolves when this worker has handed out the message at `position`; for

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::adapter::{Adapter, ReadLimit};
-use crate::message::{NamespaceId, NamespaceRef, Position, Room, Token};
+use crate::message::{NamespaceId, NamespaceRef, NodeTag, Position, Room, Token};
 use crate::policy::NamespacePolicy;
 use crate::protocol::engine::{self, TransportKind};
 use crate::protocol::websocket::{self, Opcode};
@@ -72,6 +72,8 @@ pub struct NamespaceRules {
 
 /// What all workers of a node share; read only.
 pub struct Shared {
+    /// The name of this node in session ids.
+    pub node: NodeTag,
     /// By [`NamespaceId`].
     pub namespaces: Vec<NamespaceRules>,
     pub limits: SessionLimits,
@@ -171,7 +173,7 @@ impl Worker {
     }
 
     fn open(self: &Rc<Self>, opening: Opening, link: Link, input: BytesMut) -> Rc<Connection> {
-        let id = Token::random().with_first(self.index);
+        let id = Token::random().with_first(self.index).with_node(self.shared.node);
         let connection = {
             let mut connections = self.connections.borrow_mut();
             let entry = connections.vacant_entry();

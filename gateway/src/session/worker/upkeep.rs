@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::adapter::{Attention, WriteError};
 use crate::message::{NamespaceId, Room, SocketId};
 use crate::rooms::Command;
 use crate::session::close::Close;
@@ -69,12 +70,25 @@ impl Worker {
             for chunk in sockets.chunks(REFRESH_CHUNK) {
                 let batch: Vec<_> = chunk.iter().filter_map(|socket| socket.refresh()).collect();
                 // unreachable now: the next round tries again, well within the time to live
-                let Ok(fenced) = self.shared.adapter.refresh(batch).await else { continue };
-                for refresh in fenced {
+                let Ok(attention) = self.shared.adapter.refresh(batch).await else { continue };
+                for (refresh, attention) in attention {
                     let owned = |socket: &&Rc<Socket>| socket.session == Some(refresh.key);
                     if let Some(socket) = chunk.iter().find(owned) {
-                        socket.connection.close(Close::Replaced);
+                        self.attend(socket, attention).await;
                     }
+                }
+            }
+        }
+    }
+
+    async fn attend(&self, socket: &Rc<Socket>, attention: Attention) {
+        match attention {
+            Attention::Fenced => socket.connection.close(Close::Replaced),
+            Attention::Waiting(operations) => operate::catch_up(socket, operations),
+            Attention::Missing => {
+                let Some((key, session)) = socket.session() else { return };
+                if let Err(WriteError::Fenced) = self.shared.adapter.restore_session(key, session).await {
+                    socket.connection.close(Close::Replaced);
                 }
             }
         }

@@ -1,0 +1,306 @@
+//! All of it together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Bus;
+use crate::log::{Logs, Part, ReadError, ReadLimit};
+use crate::nodes::{Nodes, Tag, TagTaken};
+use crate::place::Place;
+use crate::publish::{Accepted, Item, PublishError, Publisher};
+use crate::questions::{Answers, Questions};
+use crate::record::Question;
+use crate::reply::place;
+use crate::script::Script;
+use crate::server::Server;
+use crate::sessions::{
+    Action, Attached, Attention, NewSession, Refresh, RoomChange, Session, SessionKey, Sessions, TakeOverError,
+    WriteError,
+};
+use crate::shard::{Epochs, Shard};
+use crate::{Event, Host, Room, RoomKey, Settings, Unavailable};
+
+/// Between two looks for expired sessions.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Room bus, recovery log and session store of one node. See the crate.
+pub struct RedisAdapter<H: Host> {
+    shard: Arc<Shard>,
+    host: Arc<H>,
+    publisher: Publisher,
+    logs: Arc<Logs<H>>,
+    bus: Bus<H>,
+    sessions: Sessions,
+    questions: Arc<Questions>,
+    nodes: Nodes,
+    tag: Tag,
+}
+
+impl<H: Host> RedisAdapter<H> {
+    /// Connects nothing yet: that is for [`Self::run`]. `tag`: this node's, not
+    /// used by another.
+    pub fn new(server: Arc<dyn Server>, settings: Settings, tag: Tag, host: Arc<H>) -> Arc<Self> {
+        let shard = Shard::new(server, settings);
+        let instance = hex::encode(rand::random::<[u8; 8]>());
+        let logs = Arc::new(Logs::new(Arc::clone(&shard), Arc::clone(&host)));
+        let questions = Arc::new(Questions::new(Arc::clone(&shard), tag.clone()));
+        let bus =
+            Bus::new(Arc::clone(&shard), Arc::clone(&host), Arc::clone(&logs), Arc::clone(&questions), tag.clone());
+        Arc::new(RedisAdapter {
+            publisher: Publisher::new(Arc::clone(&shard), &instance),
+            sessions: Sessions::new(Arc::clone(&shard), tag.clone()),
+            nodes: Nodes::new(Arc::clone(&shard), tag.clone(), &instance),
+            shard,
+            host,
+            logs,
+            bus,
+            questions,
+            tag,
+        })
+    }
+
+    /// This node's tag.
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// How long Redis has not been reached; `None` while it is.
+    pub fn down_for(&self) -> Option<Duration> {
+        self.shard.down_for()
+    }
+
+    /// The epochs as of now, or when Redis was last reached.
+    pub fn epochs(&self) -> Epochs {
+        self.shard.epochs()
+    }
+
+    /// Accepts items in their order; one answer each. Those to be logged are in
+    /// the log before they are answered. Dropped, what was begun goes on.
+    pub async fn publish(&self, items: Vec<Item>) -> Vec<Result<Accepted, PublishError>> {
+        self.publisher.publish(items).await
+    }
+
+    /// Resolves when this node hears these rooms: what is published after that
+    /// is delivered.
+    pub async fn subscribe(&self, rooms: &[RoomKey]) {
+        self.bus.subscribe(rooms).await;
+    }
+
+    /// These rooms have no member here any more, so far as the caller knows;
+    /// [`Host::is_wanted`] is asked before they are left.
+    pub fn unsubscribe(&self, rooms: Vec<RoomKey>) {
+        self.bus.unsubscribe(rooms);
+    }
+
+    /// Rooms that are heard or asked for.
+    pub fn rooms(&self) -> usize {
+        self.bus.rooms()
+    }
+
+    /// The place of the last message.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached for [`Settings::patience`]; so for all that follow.
+    pub async fn head(&self) -> Result<Place, Unavailable> {
+        place(self.shard.call(Script::Head, &[], |_, _| {}).await?)
+    }
+
+    /// Each part's messages, in order; complete up to any place that was
+    /// returned before the call.
+    ///
+    /// # Errors
+    /// When it is not all there, or too much.
+    pub async fn read(&self, parts: Vec<Part>, limit: ReadLimit) -> Result<Vec<Vec<H::Message>>, ReadError> {
+        self.logs.read(parts, limit).await
+    }
+
+    /// Writes a new session; its rooms count from the place returned.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] over [`Settings::max_sessions`].
+    pub async fn open_session(&self, session: &NewSession) -> Result<Place, WriteError> {
+        self.sessions.open(session).await
+    }
+
+    /// Writes a session that Redis has lost while its client stayed.
+    ///
+    /// # Errors
+    /// When it has another owner by now.
+    pub async fn restore_session(&self, session: &NewSession) -> Result<(), WriteError> {
+        self.sessions.restore(session).await
+    }
+
+    /// Makes this node the owner of a session, and fences the earlier one.
+    ///
+    /// # Errors
+    /// When there is none, or it is another's.
+    pub async fn take_over(&self, pid: &str, namespace: &str, subject: &str) -> Result<Session, TakeOverError> {
+        self.sessions.take_over(pid, namespace, subject).await
+    }
+
+    /// This node hears the rooms of a session that it has taken over; `changes`
+    /// as it knows it.
+    ///
+    /// # Errors
+    /// When it has another owner by now.
+    pub async fn attach(&self, key: &SessionKey, changes: u64) -> Result<Attached, WriteError> {
+        self.sessions.attach(key, changes).await
+    }
+
+    /// Enters and leaves rooms, as of the place returned. After leaving,
+    /// [`Host::position`] comes to that place soon.
+    ///
+    /// # Errors
+    /// When it has another owner by now.
+    pub async fn change_rooms(&self, key: &SessionKey, change: &RoomChange) -> Result<Place, WriteError> {
+        self.sessions.change_rooms(key, change).await
+    }
+
+    /// Keeps sessions alive; answers those that need attention, by index.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn refresh(&self, batch: &[Refresh]) -> Result<Vec<(usize, Attention)>, Unavailable> {
+        self.sessions.refresh(batch).await
+    }
+
+    /// The client has gone; its session stays until it expires.
+    ///
+    /// # Errors
+    /// When it has another owner by now.
+    pub async fn detach(&self, refresh: &Refresh) -> Result<(), WriteError> {
+        self.sessions.detach(refresh).await
+    }
+
+    /// Ends a session: it cannot be recovered after this returned.
+    ///
+    /// # Errors
+    /// When it has another owner by now.
+    pub async fn end_session(&self, key: &SessionKey) -> Result<(), WriteError> {
+        self.sessions.end(key).await
+    }
+
+    /// Does something to the sessions of these rooms whose client is away, and
+    /// notes it for the owners of the others; answers how many were away.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn operate(
+        &self,
+        namespace: &str,
+        rooms: &[Room],
+        operation: &str,
+        action: &Action,
+    ) -> Result<usize, Unavailable> {
+        self.sessions.operate(namespace, rooms, operation, action).await
+    }
+
+    /// Asks all nodes, this one too, to carry out what the caller has written.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn ask_all(&self, operation: &[u8], timeout: Duration) -> Result<Answers, Unavailable> {
+        let everybody = self.shard.names.everybody();
+        self.questions.ask(&everybody, timeout, |writer, question| writer.operate(question, operation)).await
+    }
+
+    /// Sends an event to be acknowledged; each node that hears its rooms answers.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn ask_recipients(&self, event: &Event, timeout: Duration) -> Result<Answers, Unavailable> {
+        let channel = match &event.rooms[..] {
+            [room] => self.shard.names.channel(&RoomKey::new(&event.namespace, room)),
+            _ => self.shard.names.everybody(),
+        };
+        self.questions.ask(&channel, timeout, |writer, question| writer.acknowledge(question, event)).await
+    }
+
+    /// Answers a question that [`Host::asked`] brought.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn answer(&self, question: &Question, answer: &[u8]) -> Result<(), Unavailable> {
+        self.questions.reply(question, answer).await
+    }
+
+    /// Where a node is reached; `None` when it is not alive.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn find_node(&self, tag: &Tag) -> Result<Option<String>, Unavailable> {
+        self.nodes.find(tag).await
+    }
+
+    /// The nodes that are alive, and where each is reached.
+    pub fn nodes(&self) -> Vec<(Tag, String)> {
+        self.nodes.all()
+    }
+
+    /// Lists this node among the others.
+    ///
+    /// # Errors
+    /// [`TagTaken`] when another has its tag.
+    pub async fn register(&self) -> Result<Result<(), TagTaken>, Unavailable> {
+        self.nodes.beat().await
+    }
+
+    /// What the nodes of this deployment authenticate each other with; the
+    /// first to ask makes it.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn secret(&self) -> Result<Vec<u8>, Unavailable> {
+        let fresh: [u8; 32] = rand::random();
+        let key = self.shard.names.secret();
+        let up = self.shard.up(tokio::time::Instant::now() + self.shard.settings.patience).await?;
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(hex::encode(fresh)).arg("NX");
+        up.commands.send(set).await.map_err(|_| Unavailable)?;
+        let mut get = redis::cmd("GET");
+        get.arg(&key);
+        let secret = crate::reply::text(up.commands.send(get).await.map_err(|_| Unavailable)?)?;
+        hex::decode(secret).map_err(|_| Unavailable)
+    }
+
+    /// Its tasks, by name; each ends at `stop`.
+    pub fn tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+        let shard = Arc::clone(&self.shard);
+        let [publisher, logs, bus, nodes, sweeper] = std::array::from_fn(|_| Arc::clone(self));
+        let [a, b, c, d, e, f] = std::array::from_fn(|_| stop.clone());
+        vec![
+            ("redis link", Box::pin(shard.run(a))),
+            ("publisher", Box::pin(async move { publisher.publisher.run(b).await })),
+            ("log reader", Box::pin(async move { logs.logs.run(c).await })),
+            ("room bus", Box::pin(async move { bus.bus.run(d).await })),
+            ("node registry", Box::pin(async move { nodes.nodes.run(e).await })),
+            ("session expiry", Box::pin(async move { sweeper.sweep(f).await })),
+        ]
+    }
+
+    /// Removes expired sessions, once the others have had time to refresh
+    /// theirs.
+    async fn sweep(&self, stop: CancellationToken) {
+        let mut wait = self.shard.settings.session_ttl / 4;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = SWEEP;
+            while let Ok(expired) = self.sessions.sweep().await {
+                let more = Sessions::is_full_sweep(&expired);
+                if !expired.is_empty() {
+                    self.host.expired(expired);
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+}

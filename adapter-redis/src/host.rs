@@ -1,0 +1,72 @@
+//! What the adapter calls on the program that it serves.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::place::{Id, Place};
+use crate::record::Question;
+use crate::{Event, RoomKey};
+
+/// The local side: its members of rooms and its clients.
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// An event as its recipients share it.
+    type Message: Clone + Send + Sync + 'static;
+
+    /// Makes a message of an event; `place` is `None` when it is not in the
+    /// log. `None` when there is no such namespace here.
+    fn message(&self, place: Option<Place>, event: Event) -> Option<Self::Message>;
+
+    /// A message for the members of its rooms. Called in the one order, never
+    /// concurrently; [`Host::announce`] follows the last of several.
+    fn deliver(&self, message: Self::Message);
+
+    /// Ends a run of [`Host::deliver`].
+    fn announce(&self);
+
+    /// All up to here has been delivered.
+    fn position(&self, id: Id);
+
+    /// Whether more is taken; while not, `deliver` waits for [`Host::space`].
+    fn has_space(&self) -> bool;
+
+    async fn space(&self);
+
+    /// Whether the room has a member here.
+    fn is_wanted(&self, room: &RoomKey) -> bool;
+
+    /// What was missed of these rooms cannot be had any more.
+    fn lost(&self, rooms: Vec<RoomKey>);
+
+    /// What clients here were sent cannot be put into one order with what
+    /// comes: all of them begin anew.
+    fn entangled(&self);
+
+    /// Ends the connection that holds this socket under an older generation.
+    fn fence(&self, namespace: &str, socket: &str, generation: u64);
+
+    /// Another node asks, or this one; `RedisAdapter::answer` answers.
+    fn asked(&self, question: Question, asked: Asked);
+
+    /// Sessions that have expired; no other node is told.
+    fn expired(&self, sessions: Vec<Expired>);
+}
+
+/// What nodes ask of each other.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// To send an event whose recipients acknowledge it.
+    Acknowledge(Event),
+    /// An operation, as the asking program wrote it.
+    Operate(Bytes),
+}
+
+/// A session whose client did not come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    pub namespace: SmolStr,
+    pub socket: SmolStr,
+    /// Empty for nobody's.
+    pub subject: SmolStr,
+}

@@ -1,0 +1,2 @@
+-- The position of the last message. KEYS: meta. ARGV: epoch.
+return head()

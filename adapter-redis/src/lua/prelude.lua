@@ -1,0 +1,28 @@
+-- What every script begins with. KEYS[1] is the shard's `meta`, ARGV[1] the epoch that the caller knows.
+local call, format = redis.call, string.format
+local meta = call('HMGET', KEYS[1], 'epoch', 'ms', 'seq')
+if meta[1] ~= ARGV[1] then
+  return redis.error_reply('EPOCH the log is of another epoch')
+end
+local epoch, last_ms, last_seq = meta[1], tonumber(meta[2]), tonumber(meta[3])
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- An id as it is written: its order as text is the order of ids.
+local function id_of(ms, seq)
+  return format('%013d-%07d', ms, seq)
+end
+
+-- The id of the last message, with its epoch.
+local function head()
+  return epoch .. '-' .. id_of(last_ms, last_seq)
+end
+
+-- Moves to the next id, or to the first of `count` that share a millisecond.
+local function advance(count)
+  if now > last_ms then
+    last_ms, last_seq = now, -1
+  elseif last_seq + count >= 4194304 then
+    last_ms, last_seq = last_ms + 1, -1
+  end
+end

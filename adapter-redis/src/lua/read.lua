@@ -1,0 +1,59 @@
+-- Parts of rooms' logs. Complete up to the head of now.
+-- KEYS: meta. ARGV: epoch, prefix of log keys, length of a slice (ms), its most entries, retention (ms), most bytes;
+-- then for each part: room, after (id), through (id).
+-- Answers for each part a list of records, or 'TRIMMED'; 'MORE' in place of all when it is over the bytes.
+local prefix, length, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- a clock that jumped ahead and came back has let slices expire: the ids remember it
+local oldest = id_of(math.max(math.max(now, last_ms) - tonumber(ARGV[5]), 0), 0)
+local budget = tonumber(ARGV[6])
+-- where the id stands in a record: version, kind, epoch
+local from, to = 11, 31
+local CHUNK = 64
+
+-- The records of one slice after `after`, the last first; false when some of them may have been dropped.
+local function newest_first(key, after, through, found)
+  local size = call('LLEN', key)
+  local stop = -1
+  while size > 0 do
+    local part = call('LRANGE', key, stop - CHUNK + 1, stop)
+    for i = #part, 1, -1 do
+      local id = string.sub(part[i], from, to)
+      if id <= after then
+        return true
+      end
+      if id <= through then
+        found[#found + 1] = part[i]
+        budget = budget - #part[i]
+      end
+    end
+    if budget < 0 then
+      return true
+    elseif #part < CHUNK then
+      return size < most
+    end
+    stop = stop - CHUNK
+  end
+  return true
+end
+
+local answer = {}
+for i = 7, #ARGV, 3 do
+  local room, after, through = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local found, complete = {}, after >= oldest
+  if complete then
+    local first = math.floor(tonumber(string.sub(after, 1, 13)) / length)
+    local last = math.floor(tonumber(string.sub(through, 1, 13)) / length)
+    last = math.min(last, math.floor(last_ms / length))
+    for slice = last, first, -1 do
+      if not newest_first(prefix .. slice .. ':' .. room, after, through, found) then
+        complete = false
+        break
+      end
+      if budget < 0 then
+        return 'MORE'
+      end
+    end
+  end
+  answer[#answer + 1] = complete and found or 'TRIMMED'
+end
+return answer

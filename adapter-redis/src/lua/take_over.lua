@@ -1,0 +1,25 @@
+-- Makes a node the owner of a session, and fences the earlier one. The client counts as away until `attach`.
+-- KEYS: meta. ARGV: epoch, prefix, pid, ns, subject, new owner, life (ms), life of an ended one (ms), prefix of the
+-- nodes' channels, head of a fence's record.
+-- Answers UNKNOWN, FOREIGN, or { generation, the session's fields }.
+local pid = ARGV[3]
+local key = key_of(pid)
+local record = load(key)
+local expires = record.gen and call('ZSCORE', due, pid)
+if not expires or tonumber(expires) < now then
+  return 'UNKNOWN'
+end
+if record.ns ~= ARGV[4] or record.subject ~= ARGV[5] then
+  return 'FOREIGN'
+end
+if not apply_waiting(pid, key, record, ARGV[8]) then
+  return 'UNKNOWN'
+end
+local before = record.owner
+record.gen = format('%d', tonumber(record.gen) + 1)
+call('HSET', key, 'gen', record.gen, 'owner', ARGV[6], 'state', 'away')
+renew(pid, key, ARGV[7])
+if before ~= '' then
+  call('PUBLISH', ARGV[9] .. before, ARGV[10] .. record.gen .. ' ' .. record.sid .. ' ' .. record.ns)
+end
+return { record.gen, flat(record) }

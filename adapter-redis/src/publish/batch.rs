@@ -1,0 +1,161 @@
+//! The call of `publish.lua` and its reply, as they are written.
+
+use bytes::Bytes;
+use redis::Cmd;
+
+use crate::place::{Epoch, Id, Place};
+use crate::record::Writer;
+use crate::shard::Shard;
+use crate::{Names, RoomKey};
+
+use super::{Accepted, Idempotency, Item, Outcome, PublishError};
+
+/// An item, encoded but for its id.
+pub(super) struct Encoded {
+    target: Target,
+    record: Bytes,
+    idempotency: Option<Idempotency>,
+}
+
+enum Target {
+    /// Its log and its channel.
+    Room(RoomKey),
+    /// Their logs, and everybody.
+    Rooms(Vec<RoomKey>),
+    /// A channel only.
+    Channel(String),
+}
+
+impl Encoded {
+    pub(super) fn new(item: Item, writer: Writer, shard: &Shard) -> Self {
+        let Item { event, logged, idempotency } = item;
+        let mut rooms: Vec<RoomKey> = event.rooms.iter().map(|room| RoomKey::new(&event.namespace, room)).collect();
+        let one = if rooms.len() == 1 { rooms.pop() } else { None };
+        let target = match (one, logged) {
+            (Some(room), true) => Target::Room(room),
+            (None, true) => Target::Rooms(rooms),
+            (Some(room), false) => Target::Channel(shard.names.channel(&room)),
+            (None, false) => Target::Channel(shard.names.everybody()),
+        };
+        let record = if logged { writer.event(&event) } else { writer.unlogged(&event) };
+        Encoded { target, record, idempotency }
+    }
+
+    /// Bytes, about.
+    pub(super) fn len(&self) -> usize {
+        self.record.len() + 64
+    }
+
+    fn is_logged(&self) -> bool {
+        match self.target {
+            Target::Room(_) | Target::Rooms(_) => true,
+            Target::Channel(_) => false,
+        }
+    }
+
+    fn write(&self, names: &Names, life: u64, command: &mut Cmd) {
+        if let Some(Idempotency { key, digest }) = &self.idempotency {
+            command.arg("k").arg(names.idempotency(key)).arg(format!("{digest:016x}")).arg(life);
+        }
+        match &self.target {
+            Target::Room(room) => command.arg("l").arg(room.as_str()),
+            Target::Rooms(rooms) => {
+                let command = command.arg("m").arg(rooms.len());
+                rooms.iter().fold(command, |command, room| command.arg(room.as_str()))
+            }
+            Target::Channel(channel) => command.arg("u").arg(channel),
+        };
+        command.arg(&self.record[..]);
+    }
+}
+
+/// Adds the arguments of a call.
+pub(super) fn write(
+    command: &mut Cmd,
+    shard: &Shard,
+    epoch: Epoch,
+    writer: Writer,
+    (slot, number): (usize, u64),
+    items: &[&Encoded],
+) {
+    let (names, settings) = (&shard.names, &shard.settings);
+    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    command.arg(slot).arg(number).arg(writer.logged_head(epoch)).arg(names.logs(epoch)).arg(names.channels());
+    command.arg(names.everybody()).arg(ms(settings.retention + settings.slice)).arg(ms(settings.slice));
+    command.arg(settings.max_slice_entries);
+    items.iter().for_each(|item| item.write(names, ms(settings.idempotency), command));
+}
+
+/// What the script answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The id of the first item that was logged now.
+    first: Id,
+    /// Items that were not accepted anew.
+    others: Vec<(usize, Before)>,
+}
+
+/// What became of an item's key before.
+#[derive(Debug, PartialEq, Eq)]
+enum Before {
+    Logged(Place),
+    Unlogged,
+    Conflict,
+}
+
+impl Reply {
+    pub(super) fn read(reply: &[u8]) -> Option<Self> {
+        let mut parts = std::str::from_utf8(reply).ok()?.split(' ');
+        let first = Id::new(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let other = |part: &str| {
+            let (index, before) = part.split_once(':')?;
+            let before = match before {
+                "conflict" => Before::Conflict,
+                "-" => Before::Unlogged,
+                place => Before::Logged(place.parse().ok()?),
+            };
+            Some((index.parse().ok()?, before))
+        };
+        Some(Reply { first, others: parts.map(other).collect::<Option<_>>()? })
+    }
+
+    /// Item by item.
+    pub(super) fn outcomes(self, epoch: Epoch, items: &[&Encoded]) -> Vec<Outcome> {
+        let mut others = self.others.into_iter().peekable();
+        let mut next = self.first;
+        let outcome = |(index, item): (usize, &&Encoded)| {
+            if let Some((_, before)) = others.next_if(|(other, _)| *other == index) {
+                return match before {
+                    Before::Conflict => Err(PublishError::Conflict),
+                    Before::Unlogged => Ok(Accepted { place: None, duplicate: true }),
+                    Before::Logged(place) => Ok(Accepted { place: Some(place), duplicate: true }),
+                };
+            }
+            let place = item.is_logged().then_some(Place { epoch, id: next });
+            if place.is_some() {
+                next = Id(next.0 + 1);
+            }
+            Ok(Accepted { place, duplicate: false })
+        };
+        items.iter().enumerate().map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_read() {
+        let place: Place = "0000000a-1795246647165-0000003".parse().unwrap();
+        let expected = Reply {
+            first: Id::new(1_795_246_647_170, 4),
+            others: vec![(1, Before::Logged(place)), (3, Before::Conflict), (4, Before::Unlogged)],
+        };
+        let text = format!("1795246647170 4 1:{place} 3:conflict 4:-");
+        assert_eq!(Reply::read(text.as_bytes()), Some(expected));
+        for text in ["", "1", "1 x", "1 2 3", "1 2 1:what", "1 2 x:-"] {
+            assert_eq!(Reply::read(text.as_bytes()), None, "{text}");
+        }
+    }
+}

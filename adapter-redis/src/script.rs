@@ -1,0 +1,104 @@
+//! The Lua scripts, one file each.
+//!
+//! A script's text names the run of Redis that it was loaded into. So the
+//! digest by which it is called is another after each restart, and a Redis
+//! that was restarted or replaced answers `NOSCRIPT` rather than serve callers
+//! that do not know of it: the check of the run costs nothing.
+
+use sha1::{Digest, Sha1};
+
+/// The scripts by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Script {
+    OpenEpoch,
+    Publish,
+    Tick,
+    Head,
+    Read,
+    OpenSession,
+    RestoreSession,
+    TakeOver,
+    Attach,
+    ChangeRooms,
+    Refresh,
+    Detach,
+    EndSession,
+    Operate,
+    Sweep,
+}
+
+impl Script {
+    pub(crate) const ALL: [Script; 15] = [
+        Script::OpenEpoch,
+        Script::Publish,
+        Script::Tick,
+        Script::Head,
+        Script::Read,
+        Script::OpenSession,
+        Script::RestoreSession,
+        Script::TakeOver,
+        Script::Attach,
+        Script::ChangeRooms,
+        Script::Refresh,
+        Script::Detach,
+        Script::EndSession,
+        Script::Operate,
+        Script::Sweep,
+    ];
+
+    /// What it is made of: parts that several begin with, and its own file.
+    fn parts(self) -> (&'static [&'static str], &'static str) {
+        const PRELUDE: &[&str] = &[include_str!("lua/prelude.lua")];
+        const SESSIONS: &[&str] = &[include_str!("lua/prelude.lua"), include_str!("lua/sessions.lua")];
+        match self {
+            Script::OpenEpoch => (&[], include_str!("lua/open_epoch.lua")),
+            Script::Publish => (PRELUDE, include_str!("lua/publish.lua")),
+            Script::Tick => (PRELUDE, include_str!("lua/tick.lua")),
+            Script::Head => (PRELUDE, include_str!("lua/head.lua")),
+            Script::Read => (PRELUDE, include_str!("lua/read.lua")),
+            Script::OpenSession => (SESSIONS, include_str!("lua/open_session.lua")),
+            Script::RestoreSession => (SESSIONS, include_str!("lua/restore_session.lua")),
+            Script::TakeOver => (SESSIONS, include_str!("lua/take_over.lua")),
+            Script::Attach => (SESSIONS, include_str!("lua/attach.lua")),
+            Script::ChangeRooms => (SESSIONS, include_str!("lua/change_rooms.lua")),
+            Script::Refresh => (SESSIONS, include_str!("lua/refresh.lua")),
+            Script::Detach => (SESSIONS, include_str!("lua/detach.lua")),
+            Script::EndSession => (SESSIONS, include_str!("lua/end_session.lua")),
+            Script::Operate => (SESSIONS, include_str!("lua/operate.lua")),
+            Script::Sweep => (SESSIONS, include_str!("lua/sweep.lua")),
+        }
+    }
+
+    /// Its text for a run of Redis.
+    pub(crate) fn source(self, run: &str) -> String {
+        let (before, own) = self.parts();
+        format!("-- run {run}\n{}{own}", before.concat())
+    }
+}
+
+/// The digests of all scripts for one run of Redis.
+#[derive(Debug)]
+pub(crate) struct Digests([String; Script::ALL.len()]);
+
+impl Digests {
+    pub(crate) fn of(run: &str) -> Self {
+        Digests(Script::ALL.map(|script| hex::encode(Sha1::digest(script.source(run)))))
+    }
+
+    pub(crate) fn get(&self, script: Script) -> &str {
+        &self.0[script as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_script_has_its_place() {
+        for (index, script) in Script::ALL.into_iter().enumerate() {
+            assert_eq!(script as usize, index);
+            assert_ne!(Digests::of("a").get(script), Digests::of("b").get(script));
+        }
+    }
+}

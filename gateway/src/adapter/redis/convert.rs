@@ -1,0 +1,193 @@
+//! Between the words of the gateway and those of the library.
+
+use adapter_redis as redis;
+
+use crate::adapter::{
+    Action, Membership, NewSession, OperationId, PublishError, ReadError, Refresh, SessionKey, Stays, TakeOverError,
+    Unavailable, WriteError,
+};
+use crate::message::{Draft, Epoch, NamespaceRef, Namespaces, Offset, Position, Room, SocketId, Token};
+use crate::protocol::Body;
+
+pub(super) fn room(room: &Room) -> redis::Room {
+    match room {
+        Room::All => redis::Room::All,
+        Room::Socket(id) => redis::Room::Socket(id.0.as_str().into()),
+        Room::User(name) => redis::Room::User(name.clone()),
+        Room::Named(name) => redis::Room::Named(name.clone()),
+    }
+}
+
+/// `None` for a room that no gateway names.
+pub(super) fn own_room(room: redis::Room) -> Option<Room> {
+    match room {
+        redis::Room::All => Some(Room::All),
+        redis::Room::Socket(id) => Token::parse(&id).map(|token| Room::Socket(SocketId(token))),
+        redis::Room::User(name) => Room::user(&name).ok(),
+        redis::Room::Named(name) => Room::named(&name).ok(),
+    }
+}
+
+pub(super) fn rooms(rooms: &[Room]) -> Vec<redis::Room> {
+    rooms.iter().map(room).collect()
+}
+
+pub(super) fn own_rooms(rooms: Vec<redis::Room>) -> Option<Vec<Room>> {
+    rooms.into_iter().map(own_room).collect()
+}
+
+pub(super) fn room_keys(namespace: &NamespaceRef, rooms: &[Room]) -> Vec<redis::RoomKey> {
+    rooms.iter().map(|other| redis::RoomKey::new(&namespace.name, &room(other))).collect()
+}
+
+pub(super) fn id(position: Position) -> redis::Id {
+    redis::Id::new(position.ms(), position.sequence())
+}
+
+pub(super) fn position(id: redis::Id) -> Position {
+    Position::new(id.ms(), id.sequence())
+}
+
+pub(super) fn offset(place: redis::Place) -> Offset {
+    Offset { epoch: epoch(place.epoch), position: position(place.id) }
+}
+
+pub(super) fn epoch(epoch: redis::Epoch) -> Epoch {
+    Epoch::from(epoch.0)
+}
+
+pub(super) fn event(draft: &Draft) -> redis::Event {
+    redis::Event {
+        namespace: (&*draft.namespace.name).into(),
+        rooms: rooms(&draft.rooms),
+        except: rooms(&draft.except),
+        volatile: draft.volatile,
+        trace: Default::default(),
+        elements: draft.body.elements().clone(),
+        attachments: draft.body.attachments().to_vec(),
+    }
+}
+
+/// `None` when its namespace is not configured here, or a room is not one.
+pub(super) fn draft(namespaces: &Namespaces, event: redis::Event) -> Option<Draft> {
+    Some(Draft {
+        namespace: namespaces.by_name(&event.namespace)?.clone(),
+        rooms: event.rooms.into_iter().map(own_room).collect::<Option<_>>()?,
+        except: own_rooms(event.except)?,
+        body: Body::from_parts(event.elements, event.attachments),
+        volatile: event.volatile,
+        idempotency: None,
+    })
+}
+
+pub(super) fn key(key: SessionKey) -> redis::SessionKey {
+    redis::SessionKey { pid: key.pid.0.as_str().into(), generation: key.generation }
+}
+
+pub(super) fn session(namespace: &NamespaceRef, generation: u64, session: &NewSession) -> redis::NewSession {
+    redis::NewSession {
+        key: key(SessionKey { pid: session.pid, generation }),
+        namespace: (&*namespace.name).into(),
+        socket: session.socket.0.as_str().into(),
+        subject: session.subject.as_deref().unwrap_or_default().into(),
+        rooms: rooms(&session.rooms),
+    }
+}
+
+pub(super) fn refresh(epochs: &redis::Epochs, refresh: Refresh) -> redis::Refresh {
+    redis::Refresh { key: key(refresh.key), confirmed: epochs.place(id(refresh.confirmed)) }
+}
+
+/// The position of a place, when it is of this epoch.
+pub(super) fn present(current: redis::Epoch, place: Option<redis::Place>) -> Option<Position> {
+    place.filter(|place| place.epoch == current).map(|place| position(place.id))
+}
+
+/// Stays in the present epoch; those that ended before it are over.
+pub(super) fn stays(current: redis::Epoch, session: redis::Session) -> Stays {
+    let membership = |stay: redis::Membership| {
+        let until = match stay.until {
+            Some(until) => Some(present(current, Some(until))?),
+            None => None,
+        };
+        let since = present(current, stay.since).unwrap_or(Position::ZERO);
+        Some(Membership { room: own_room(stay.room)?, since, until })
+    };
+    Stays {
+        start: present(current, session.start).unwrap_or(Position::ZERO),
+        memberships: session.memberships.into_iter().filter_map(membership).collect(),
+        changes: session.changes,
+    }
+}
+
+/// What is done to sessions; nothing is for questions.
+pub(super) fn action(action: &Action) -> Option<redis::Action> {
+    match action {
+        Action::Join(named) => Some(redis::Action::Join(rooms(named))),
+        Action::Leave(named) => Some(redis::Action::Leave(rooms(named))),
+        Action::Disconnect { .. } => Some(redis::Action::Disconnect),
+        Action::List | Action::Count => None,
+    }
+}
+
+pub(super) fn waiting(waiting: redis::Waiting) -> Option<(OperationId, Action)> {
+    let id = OperationId(Token::parse(&waiting.operation)?);
+    let action = match waiting.action {
+        redis::Action::Join(rooms) => Action::Join(own_rooms(rooms)?),
+        redis::Action::Leave(rooms) => Action::Leave(own_rooms(rooms)?),
+        redis::Action::Disconnect => Action::Disconnect { close: false },
+    };
+    Some((id, action))
+}
+
+impl From<redis::Unavailable> for Unavailable {
+    fn from(redis::Unavailable: redis::Unavailable) -> Self {
+        Unavailable
+    }
+}
+
+impl From<redis::PublishError> for PublishError {
+    fn from(error: redis::PublishError) -> Self {
+        match error {
+            redis::PublishError::Conflict => PublishError::IdempotencyConflict,
+            redis::PublishError::Unavailable => PublishError::Unavailable,
+            redis::PublishError::Unknown => PublishError::OutcomeUnknown,
+        }
+    }
+}
+
+impl From<redis::WriteError> for WriteError {
+    fn from(error: redis::WriteError) -> Self {
+        match error {
+            redis::WriteError::Fenced => WriteError::Fenced,
+            redis::WriteError::Full => WriteError::Full,
+            redis::WriteError::Unavailable(_) => WriteError::Unavailable(Unavailable),
+        }
+    }
+}
+
+impl From<redis::TakeOverError> for TakeOverError {
+    fn from(error: redis::TakeOverError) -> Self {
+        match error {
+            redis::TakeOverError::Unknown => TakeOverError::Unknown,
+            redis::TakeOverError::Foreign => TakeOverError::Foreign,
+            redis::TakeOverError::Unavailable(_) => TakeOverError::Unavailable(Unavailable),
+        }
+    }
+}
+
+impl From<redis::ReadError> for ReadError {
+    fn from(error: redis::ReadError) -> Self {
+        match error {
+            redis::ReadError::Trimmed => ReadError::Trimmed,
+            redis::ReadError::TooMuch => ReadError::TooMuch,
+            redis::ReadError::Unavailable(_) => ReadError::Unavailable(Unavailable),
+        }
+    }
+}
+
+/// A namespace by its name and room, as the bus names it.
+pub(super) fn place_of(namespaces: &Namespaces, key: &redis::RoomKey) -> Option<(NamespaceRef, Room)> {
+    let (namespace, room) = key.parts()?;
+    Some((namespaces.by_name(namespace)?.clone(), own_room(room)?))
+}

@@ -1,0 +1,353 @@
+//! The adapter of many nodes: room bus, log and sessions on Redis.
+//!
+//! The library `adapter_redis` does the work; here its words become the
+//! gateway's, and questions that nodes ask each other are answered: an
+//! operation is carried out by every node on its own sockets, an event to be
+//! acknowledged is collected by every node that has recipients.
+
+mod convert;
+mod host;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use adapter_redis as redis;
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::message::{Acks, Draft, NamespaceId, NamespaceRef, Namespaces, NodeTag, Offset, Position, Room, Token};
+
+use super::{
+    Adapter, Attached, Attention, Claim, NewSession, Node, Operation, OperationId, PublishError, Published, Range,
+    ReadError, ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+};
+use host::{Local, QUESTIONS, Work};
+use wire::{Acknowledged, Answer, Asked};
+
+/// How long other nodes may take for an operation.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two attempts to be listed among the nodes.
+const REGISTER_AGAIN: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub struct RedisAdapter {
+    inner: Arc<redis::RedisAdapter<Local>>,
+    local: Arc<Local>,
+    questions: Mutex<Option<mpsc::Receiver<(redis::Question, Work)>>>,
+    /// How long Redis may be away before this node calls itself unready.
+    unready_after: Duration,
+}
+
+impl RedisAdapter {
+    /// Connects nothing yet: that is for [`Adapter::run`].
+    pub fn new(
+        server: Arc<dyn redis::server::Server>,
+        settings: redis::Settings,
+        tag: NodeTag,
+        namespaces: Namespaces,
+        node: Arc<dyn Node>,
+        unready_after: Duration,
+    ) -> Self {
+        let (questions, waiting) = mpsc::channel(QUESTIONS);
+        let local = Arc::new(Local { node, namespaces, questions });
+        let tag = tag_of(tag);
+        RedisAdapter {
+            inner: redis::RedisAdapter::new(server, settings, tag, Arc::clone(&local)),
+            local,
+            questions: Mutex::new(Some(waiting)),
+            unready_after,
+        }
+    }
+
+    /// Resolves when Redis is reached and this node is listed; false when its
+    /// tag is another's.
+    pub async fn register(&self) -> bool {
+        loop {
+            match self.inner.register().await {
+                Ok(listed) => return listed.is_ok(),
+                Err(redis::Unavailable) => tokio::time::sleep(REGISTER_AGAIN).await,
+            }
+        }
+    }
+
+    /// Where a node's internal listener is reached; `None` when it is not
+    /// alive.
+    ///
+    /// # Errors
+    /// When Redis has to be asked and cannot.
+    pub async fn find_node(&self, tag: NodeTag) -> Result<Option<String>, Unavailable> {
+        Ok(self.inner.find_node(&tag_of(tag)).await?)
+    }
+
+    /// What nodes of this deployment authenticate each other with.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached.
+    pub async fn secret(&self) -> Result<Vec<u8>, Unavailable> {
+        Ok(self.inner.secret().await?)
+    }
+
+    fn namespace(&self, id: NamespaceId) -> Result<&NamespaceRef, Unavailable> {
+        self.local.namespaces.get(id).ok_or(Unavailable)
+    }
+
+    fn current(&self) -> redis::Epoch {
+        self.inner.epochs().current()
+    }
+
+    /// Answers what other nodes ask.
+    async fn answer_questions(&self, mut waiting: mpsc::Receiver<(redis::Question, Work)>) {
+        let mut answers = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(()) = answers.next() => {}
+                question = waiting.recv() => match question {
+                    Some((question, work)) => answers.push(self.answer(question, work)),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn answer(&self, question: redis::Question, work: Work) {
+        let answer = match work {
+            Work::Collect(collector) => {
+                let acks = collector.collect(Duration::from_millis(question.timeout_ms)).await;
+                serde_json::to_vec(&Acknowledged::new(acks))
+            }
+            Work::Operate(asked) => {
+                let asked = serde_json::from_slice::<Asked>(&asked).ok();
+                let report = match asked.and_then(|asked| asked.operation(&self.local.namespaces)) {
+                    Some(operation) => self.local.node.operate(operation).await,
+                    // of a namespace that is not here: there is nobody that it concerns
+                    None => Report::default(),
+                };
+                serde_json::to_vec(&Answer::new(&report))
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                if self.inner.answer(&question, &answer).await.is_err() {
+                    tracing::debug!("an answer to another node was not sent");
+                }
+            }
+            Err(error) => tracing::error!(%error, "an answer to another node cannot be written"),
+        }
+    }
+
+    /// Every node's part of an operation.
+    async fn ask_all(&self, operation: &Operation) -> Result<Report, Unavailable> {
+        let asked = serde_json::to_vec(&Asked::new(operation)).map_err(|_| Unavailable)?;
+        let answers = self.inner.ask_all(&asked, OPERATION_TIMEOUT).await?;
+        let mut report = Report { partial: answers.partial, ..Report::default() };
+        for answer in answers.answers {
+            match serde_json::from_slice::<Answer>(&answer) {
+                Ok(answer) => answer.add_to(&mut report),
+                Err(_) => report.partial = true,
+            }
+        }
+        Ok(report)
+    }
+}
+
+fn tag_of(tag: NodeTag) -> redis::Tag {
+    redis::Tag::parse(tag.as_str()).expect("both are three characters of one alphabet")
+}
+
+#[async_trait]
+impl Adapter for RedisAdapter {
+    async fn publish(&self, batch: Vec<Draft>) -> Vec<Result<Published, PublishError>> {
+        let item = |draft: Draft| redis::Item {
+            event: convert::event(&draft),
+            logged: draft.is_recoverable(),
+            idempotency: draft.idempotency.map(|it| redis::Idempotency { key: it.key.to_string(), digest: it.digest }),
+        };
+        let outcomes = self.inner.publish(batch.into_iter().map(item).collect()).await;
+        let published = |accepted: redis::Accepted| Published {
+            offset: accepted.place.map(convert::offset),
+            duplicate: accepted.duplicate,
+        };
+        outcomes.into_iter().map(|outcome| Ok(outcome.map(published)?)).collect()
+    }
+
+    async fn publish_with_ack(&self, draft: Draft, timeout: Duration) -> Result<Acks, PublishError> {
+        let answers = self.inner.ask_recipients(&convert::event(&draft), timeout).await;
+        // it may have been sent
+        let answers = answers.map_err(|redis::Unavailable| PublishError::OutcomeUnknown)?;
+        let mut acks = Acks::default();
+        for answer in answers.answers {
+            if let Ok(acknowledged) = serde_json::from_slice::<Acknowledged>(&answer) {
+                acknowledged.add_to(&mut acks);
+            }
+        }
+        acks.complete = !answers.partial && acks.answers.len() == acks.expected;
+        Ok(acks)
+    }
+
+    async fn subscribe(&self, namespace: &NamespaceRef, rooms: &[Room]) -> Result<(), Unavailable> {
+        self.inner.subscribe(&convert::room_keys(namespace, rooms)).await;
+        Ok(())
+    }
+
+    fn unsubscribe(&self, namespace: &NamespaceRef, rooms: &[Room]) {
+        self.inner.unsubscribe(convert::room_keys(namespace, rooms));
+    }
+
+    fn offset(&self, position: Position) -> Offset {
+        convert::offset(self.inner.epochs().place(convert::id(position)))
+    }
+
+    async fn head(&self) -> Result<Offset, Unavailable> {
+        Ok(convert::offset(self.inner.head().await?))
+    }
+
+    async fn read(
+        &self,
+        namespace: NamespaceId,
+        ranges: &[Range],
+        limit: ReadLimit,
+    ) -> Result<Vec<Vec<Arc<crate::message::Message>>>, ReadError> {
+        let namespace = self.namespace(namespace)?;
+        let part = |range: &Range| redis::Part {
+            room: redis::RoomKey::new(&namespace.name, &convert::room(&range.room)),
+            after: convert::id(range.after),
+            through: convert::id(range.through),
+        };
+        let limit = redis::ReadLimit { messages: limit.messages, bytes: limit.bytes };
+        Ok(self.inner.read(ranges.iter().map(part).collect(), limit).await?)
+    }
+
+    async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {
+        let namespace = self.namespace(session.namespace)?;
+        let written = convert::session(namespace, NewSession::GENERATION, &session);
+        Ok(convert::offset(self.inner.open_session(&written).await?))
+    }
+
+    async fn restore_session(&self, key: SessionKey, session: NewSession) -> Result<(), WriteError> {
+        let namespace = self.namespace(session.namespace)?;
+        Ok(self.inner.restore_session(&convert::session(namespace, key.generation, &session)).await?)
+    }
+
+    async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
+        let namespace = self.namespace(claim.namespace)?;
+        let subject = claim.subject.as_deref().unwrap_or_default();
+        let session = self.inner.take_over(claim.pid.0.as_str(), &namespace.name, subject).await?;
+        let current = self.current();
+        Ok(TakenOver {
+            socket: Token::parse(&session.socket).map(crate::message::SocketId).ok_or(TakeOverError::Unknown)?,
+            generation: session.generation,
+            epoch: convert::epoch(current),
+            confirmed: convert::present(current, session.confirmed).max(convert::present(current, session.start)),
+            stays: convert::stays(current, session),
+        })
+    }
+
+    async fn attach(&self, key: SessionKey, changes: u64) -> Result<Attached, WriteError> {
+        Ok(match self.inner.attach(&convert::key(key), changes).await? {
+            redis::Attached::At(place) => Attached::At(convert::offset(place)),
+            redis::Attached::Changed(session) => Attached::Changed(convert::stays(self.current(), session)),
+        })
+    }
+
+    async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
+        let change = redis::RoomChange {
+            join: convert::rooms(&change.join),
+            leave: convert::rooms(&change.leave),
+            operation: change.operation.map(|id| id.0.as_str().into()),
+        };
+        Ok(convert::offset(self.inner.change_rooms(&convert::key(key), &change).await?))
+    }
+
+    async fn refresh(&self, batch: Vec<Refresh>) -> Result<Vec<(Refresh, Attention)>, Unavailable> {
+        let epochs = self.inner.epochs();
+        let written: Vec<_> = batch.iter().map(|refresh| convert::refresh(&epochs, *refresh)).collect();
+        let attention = |(index, attention): (usize, redis::Attention)| {
+            let attention = match attention {
+                redis::Attention::Fenced => Attention::Fenced,
+                redis::Attention::Missing => Attention::Missing,
+                redis::Attention::Waiting(waiting) => {
+                    Attention::Waiting(waiting.into_iter().filter_map(convert::waiting).collect())
+                }
+            };
+            Some((*batch.get(index)?, attention))
+        };
+        Ok(self.inner.refresh(&written).await?.into_iter().filter_map(attention).collect())
+    }
+
+    async fn detach(&self, refresh: Refresh) -> Result<(), Unavailable> {
+        match self.inner.detach(&convert::refresh(&self.inner.epochs(), refresh)).await {
+            Ok(()) | Err(redis::WriteError::Fenced | redis::WriteError::Full) => Ok(()),
+            Err(redis::WriteError::Unavailable(_)) => Err(Unavailable),
+        }
+    }
+
+    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
+        match self.inner.end_session(&convert::key(key)).await {
+            Ok(()) | Err(redis::WriteError::Fenced | redis::WriteError::Full) => Ok(()),
+            Err(redis::WriteError::Unavailable(_)) => Err(Unavailable),
+        }
+    }
+
+    async fn operate(&self, mut operation: Operation) -> Result<Report, Unavailable> {
+        let mut away = 0;
+        if operation.namespace.recovery
+            && let Some(action) = convert::action(&operation.action)
+        {
+            // first the sessions: whoever comes, goes or is missed by the question finds it there
+            let id = Token::random();
+            operation.id = Some(OperationId(id));
+            let rooms = convert::rooms(&operation.rooms);
+            away = self.inner.operate(&operation.namespace.name, &rooms, id.as_str(), &action).await?;
+        }
+        let mut report = self.ask_all(&operation).await?;
+        report.count += away;
+        Ok(report)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.inner.down_for().is_none_or(|down| down < self.unready_after)
+    }
+
+    async fn run(&self, stop: CancellationToken) {
+        let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut tasks = JoinSet::new();
+        for (name, task) in self.inner.tasks(&stop) {
+            tasks.spawn(async move {
+                task.await;
+                name
+            });
+        }
+        let answers = async {
+            match questions {
+                Some(questions) => self.answer_questions(questions).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(answers);
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    Some(Ok(_)) if stop.is_cancelled() => {}
+                    Some(Ok(name)) => {
+                        tracing::error!(task = name, "a task has ended");
+                        return;
+                    }
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "a task has failed");
+                        return;
+                    }
+                    None => return,
+                },
+                () = &mut answers, if !stop.is_cancelled() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Which adapter, and what it is made with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_redis as redis;
+use anyhow::{Context, Result};
+
+use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
+use crate::adapter::redis::RedisAdapter;
+use crate::adapter::{Adapter, Node};
+use crate::config::{Config, OnEpochChange};
+use crate::message::{Namespaces, NodeTag};
+use crate::peers::{Directory, Registry, SingleNode};
+
+/// The adapter of this node, and how it knows the others.
+pub(super) struct Adapters {
+    pub(super) adapter: Arc<dyn Adapter>,
+    pub(super) directory: Arc<dyn Directory>,
+    /// Where there may be other nodes.
+    shared: Option<(Arc<RedisAdapter>, Arc<Registry>)>,
+}
+
+impl Adapters {
+    /// Over Redis where one is configured; `advertise`: where other nodes reach
+    /// this one.
+    pub(super) fn new(
+        config: &Config,
+        namespaces: &Namespaces,
+        node: Arc<dyn Node>,
+        internal: std::net::SocketAddr,
+    ) -> Result<Self> {
+        if !config.redis.is_used() {
+            let adapter = Arc::new(MemoryAdapter::new(memory_limits(config), node, system_clock()));
+            return Ok(Adapters { adapter, directory: Arc::new(SingleNode::new()), shared: None });
+        }
+        let advertise = config.cluster.advertised(internal).context(
+            "cluster.advertise must be set: other nodes cannot reach this one at the address of internal.listen",
+        )?;
+        let server = redis::server::RedisServer::new(address(config)?).context("redis cannot be used")?;
+        let tag = NodeTag::random();
+        let settings = settings(config, advertise);
+        let unready_after = config.redis.unready_after;
+        let adapter = RedisAdapter::new(Arc::new(server), settings, tag, namespaces.clone(), node, unready_after);
+        let adapter = Arc::new(adapter);
+        let registry = Arc::new(Registry::new(tag, Arc::clone(&adapter)));
+        tracing::info!(redis = %config.redis.shown(), prefix = config.redis.prefix, node = %tag, "a node of a cluster");
+        Ok(Adapters {
+            adapter: Arc::clone(&adapter) as _,
+            directory: Arc::clone(&registry) as _,
+            shared: Some((adapter, registry)),
+        })
+    }
+
+    /// Resolves when this node may serve: at once when it is alone, otherwise
+    /// when it is known to the others.
+    ///
+    /// # Errors
+    /// When another node has its tag.
+    pub(super) async fn joined(&self) -> Result<()> {
+        let Some((adapter, registry)) = &self.shared else { return Ok(()) };
+        anyhow::ensure!(adapter.register().await, "another node has this node's tag; started again, it takes another");
+        loop {
+            if let Ok(secret) = adapter.secret().await {
+                registry.trust(secret);
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn address(config: &Config) -> Result<redis::server::Address> {
+    let file = |path: &Option<std::path::PathBuf>| match path {
+        Some(path) => std::fs::read(path).map(Some).with_context(|| path.display().to_string()),
+        None => Ok(None),
+    };
+    let it = &config.redis;
+    Ok(redis::server::Address {
+        url: it.url.0.clone(),
+        sentinels: it.sentinels.iter().map(|url| url.0.clone()).collect(),
+        master: it.master.clone(),
+        authorities: file(&it.ca_file)?,
+        identity: file(&it.cert_file)?.zip(file(&it.key_file)?),
+        connect_timeout: it.timeout,
+        response_timeout: it.timeout,
+    })
+}
+
+/// How long sessions and messages are kept. The window counts from when a
+/// client was last known alive; what is known of it is as old as a heartbeat
+/// and a refresh.
+struct Times {
+    session_ttl: Duration,
+    retention: Duration,
+}
+
+impl Times {
+    fn of(config: &Config) -> Self {
+        let heartbeat = config.engine.ping_interval + config.engine.ping_timeout;
+        let session_ttl = config.recovery.window + heartbeat + config.recovery.refresh;
+        let slack = config.engine.ping_timeout + config.recovery.refresh + Duration::from_secs(10);
+        Times { session_ttl, retention: session_ttl + slack }
+    }
+}
+
+fn memory_limits(config: &Config) -> MemoryLimits {
+    let Times { session_ttl, retention } = Times::of(config);
+    MemoryLimits {
+        log: LogLimits {
+            retention,
+            max_entries_per_room: config.recovery.max_entries_per_room,
+            max_bytes: config.recovery.max_bytes,
+        },
+        session_ttl,
+        max_sessions: config.recovery.max_sessions,
+        idempotency: config.recovery.idempotency,
+        max_idempotency_keys: config.recovery.max_idempotency_keys,
+    }
+}
+
+/// Slices of a room's log in the time that it is kept: more make it shorter,
+/// fewer make it cheaper.
+const SLICES: u32 = 3;
+
+fn settings(config: &Config, advertise: String) -> redis::Settings {
+    let Times { session_ttl, retention } = Times::of(config);
+    let it = &config.redis;
+    redis::Settings {
+        prefix: it.prefix.clone(),
+        advertise,
+        format: if it.format == 1 { redis::Format::One } else { redis::Format::Two },
+        retention,
+        slice: (retention / SLICES).max(Duration::from_secs(1)),
+        max_slice_entries: config.recovery.max_entries_per_room,
+        session_ttl,
+        max_sessions: config.recovery.max_sessions,
+        idempotency: config.recovery.idempotency,
+        patience: it.patience,
+        inbox: it.inbox,
+        wait_replicas: it.wait_replicas,
+        linger: it.linger,
+        readers: it.readers,
+        anew_on_new_epoch: it.on_epoch_change == OnEpochChange::Reconnect,
+        ..redis::Settings::default()
+    }
+}
