@@ -26,13 +26,22 @@ help: ## List what can be made
 
 # ---- run
 
-.PHONY: run client
+.PHONY: run cluster client
 run: linker client ## Build the gateway and start it with the demo page
 	$(call headline,build)
 	cargo build --release --locked -p carillon-gateway
 	$(call headline,serve; the log names the address of the demo page; Ctrl-C ends it)
 	CARILLON_DEMO=true CARILLON_PUBLIC__CLIENT_DIR='$(CLIENT)/node_modules/socket.io-client/dist' \
 		exec '$(TARGET)/release/carillon' serve
+
+cluster: linker client ## Build the gateway, start three nodes on a Redis behind HAProxy
+	$(call headline,what the cluster needs)
+	deploy/cluster/install
+	$(call headline,build)
+	cargo build --release --locked -p carillon-gateway
+	$(call headline,cluster; Ctrl-C stops all of it)
+	CARILLON_BIN='$(TARGET)/release/carillon' CARILLON_DEMO=true \
+		CARILLON_PUBLIC__CLIENT_DIR='$(CLIENT)/node_modules/socket.io-client/dist' exec deploy/cluster/up
 
 client: $(CLIENT)/.installed
 

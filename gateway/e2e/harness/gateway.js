@@ -25,7 +25,7 @@ export const binary = resolve(repository, process.env.CARILLON_BIN ?? "target/de
 export const beyondReference = (why) => (reference ? `the reference server differs: ${why}` : false);
 
 // The suite's own variables are no settings of the gateway, which would refuse them as unknown keys.
-const foreign = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CARILLON_")));
+export const foreign = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CARILLON_")));
 
 const running = new Set();
 process.on("exit", () => {
@@ -112,10 +112,11 @@ export async function runCarillon(args, options) {
   return { code, output: output.join("\n") };
 }
 
-export async function startGateway(config = {}, { env } = {}) {
+/** Starts the process; the promise `ready` is of the gateway. For a gateway that has to wait for something first. */
+export function launchGateway(config = {}, { env } = {}) {
   const full = merge(defaults, config);
   const started = spawnCarillon(["serve", "--config", "FILE"], { config: full, env });
-  const ready = new Promise((done, fail) => {
+  const entry = new Promise((done, fail) => {
     started.child.on("line", (line) => {
       if (!line.includes('"ready"')) return;
       const entry = JSON.parse(line);
@@ -123,7 +124,13 @@ export async function startGateway(config = {}, { env } = {}) {
     });
     started.exited.then((how) => fail(new Error(`the gateway ended before it was ready: ${JSON.stringify(how)}\n${started.output.join("\n")}`)));
   });
-  return new Gateway(full, started, await within(ready, "the gateway to be ready"));
+  const ready = entry.then((entry) => new Gateway(full, started, entry));
+  ready.catch(() => {});
+  return { ...started, ready };
+}
+
+export async function startGateway(config, options) {
+  return within(launchGateway(config, options).ready, "the gateway to be ready");
 }
 
 export class Gateway {

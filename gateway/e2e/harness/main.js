@@ -7,8 +7,9 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const suites = ["protocol", "client", "recovery", "operations", "browser"];
-const alone = /storm\.test\.js$|browser\/|limits\.test\.js$/;
+const reference = process.env.CARILLON_E2E_REFERENCE === "1";
+const suites = ["protocol", "client", "recovery", "operations", "browser", ...(reference ? [] : ["cluster"])];
+const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$/;
 
 const expand = (path) => {
   const full = resolve(root, path);
@@ -33,7 +34,7 @@ async function runFiles(list, concurrency) {
 await runFiles(files.filter((file) => !alone.test(file)), 2);
 await runFiles(files.filter((file) => alone.test(file)), 1);
 
-const subject = process.env.CARILLON_E2E_REFERENCE === "1" ? "the reference server" : "the gateway";
+const subject = reference ? "the reference server" : "the gateway";
 const seconds = Math.round((Date.now() - started) / 1000);
 console.log(`end-to-end against ${subject}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, in ${files.length} files, ${seconds} s`);
 process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;

@@ -23,7 +23,7 @@ export function next(emitter, name, what = `"${name}"`) {
 }
 
 /** Asks again until the condition holds: for state that tells nobody when it changes. */
-export async function eventually(condition, what) {
+export async function eventually(condition, what, ms) {
   let over = false;
   const asking = (async () => {
     while (!over) {
@@ -32,7 +32,7 @@ export async function eventually(condition, what) {
       await new Promise((done) => setTimeout(done, 10));
     }
   })();
-  return within(asking, what).finally(() => (over = true));
+  return within(asking, what, ms).finally(() => (over = true));
 }
 
 /** For the passing of time itself (a session's expiry); never to wait for something to happen. */
