@@ -67,9 +67,10 @@ impl<H: Host> RedisAdapter<H> {
         &self.tag
     }
 
-    /// How long Redis has not been reached; `None` while it is.
-    pub fn down_for(&self) -> Option<Duration> {
-        self.shard.down_for()
+    /// How long Redis has taken nothing from this node: some 1 s at most while
+    /// all is well.
+    pub fn silent_for(&self) -> Duration {
+        self.nodes.silent_for()
     }
 
     /// The epochs as of now, or when Redis was last reached.
@@ -93,6 +94,19 @@ impl<H: Host> RedisAdapter<H> {
     /// [`Host::is_wanted`] is asked before they are left.
     pub fn unsubscribe(&self, rooms: Vec<RoomKey>) {
         self.bus.unsubscribe(rooms);
+    }
+
+    /// Resolves when this node hears every room of a namespace: for who does not
+    /// know which of them have members. What comes while the connection is
+    /// broken is missed; there is no catching up.
+    pub async fn hear_all(&self, namespace: &str) {
+        self.bus.subscribe(&[RoomKey::all_of(namespace)]).await;
+    }
+
+    /// Ends [`Self::hear_all`], unless [`Host::is_wanted`] says of a key without
+    /// a room that it is.
+    pub fn hear_all_no_more(&self, namespace: &str) {
+        self.bus.unsubscribe(vec![RoomKey::all_of(namespace)]);
     }
 
     /// Rooms that are heard or asked for.

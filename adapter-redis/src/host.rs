@@ -39,6 +39,10 @@ pub trait Host: Send + Sync + 'static {
     /// What was missed of these rooms cannot be had any more.
     fn lost(&self, rooms: Vec<RoomKey>);
 
+    /// A new epoch has begun: the store may have lost the sessions of clients
+    /// here.
+    fn new_epoch(&self);
+
     /// What clients here were sent cannot be put into one order with what
     /// comes: all of them begin anew.
     fn entangled(&self);

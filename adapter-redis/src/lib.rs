@@ -17,6 +17,9 @@
 //!
 //! Here are no types of the gateway: it is called through [`Host`].
 //!
+//! With the feature `socketioxide`, the module of that name is an adapter for
+//! socketioxide servers, which makes such a server one more node.
+//!
 //! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `secret`, `due`,
 //! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),
 //! `i:<ns>,<room>` (sessions of a room), `k:<key>` (idempotency),
@@ -43,6 +46,8 @@ pub mod server;
 mod sessions;
 mod settings;
 mod shard;
+#[cfg(feature = "socketioxide")]
+pub mod socketioxide;
 
 pub use adapter::RedisAdapter;
 pub use event::{BadEvent, Event};

@@ -19,7 +19,7 @@ use crate::place::Id;
 use crate::record::Record;
 use crate::script::Script;
 use crate::shard::{Fault, Shard};
-use crate::{Host, RoomKey, Unavailable};
+use crate::{Host, Names, RoomKey, Unavailable};
 
 /// Rooms read in one call.
 pub(crate) const ROOMS_PER_CALL: usize = 500;
@@ -154,10 +154,10 @@ impl<H: Host> Logs<H> {
             let settings = &self.shard.settings;
             let read = self.shard.attempt_over(reader.commands(), &up, Script::Read, &[], |command| {
                 let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-                command.arg(self.shard.names.logs(up.epochs.current())).arg(ms(settings.slice));
+                command.arg(Names::log_suffix(up.epochs.current())).arg(ms(settings.slice));
                 command.arg(settings.max_slice_entries).arg(ms(settings.retention)).arg(settings.max_read);
                 for Part { room, after, through } in parts {
-                    command.arg(room.as_str()).arg(after.to_string()).arg(through.to_string());
+                    command.arg(self.shard.names.channel(room)).arg(after.to_string()).arg(through.to_string());
                 }
             });
             match read.await {

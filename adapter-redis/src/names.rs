@@ -57,6 +57,16 @@ impl RoomKey {
         RoomKey(smol_str::format_smolstr!("{namespace},{room}"))
     }
 
+    /// All rooms of a namespace, for who hears them all.
+    pub(crate) fn all_of(namespace: &str) -> Self {
+        RoomKey(smol_str::format_smolstr!("{namespace},"))
+    }
+
+    /// Whether it is of [`Self::all_of`].
+    pub(crate) fn is_all_of_one(&self) -> bool {
+        self.0.split_once(',').is_some_and(|(_, room)| room.is_empty())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -100,14 +110,10 @@ impl Names {
         format!("{}secret", self.prefix)
     }
 
-    /// What one publisher has sent last.
-    pub fn slots(&self, instance: &str) -> String {
-        format!("{}b:{instance}", self.prefix)
-    }
-
-    /// Begins the keys of room logs of an epoch.
-    pub fn logs(&self, epoch: crate::Epoch) -> String {
-        format!("{}l:{epoch}:", self.prefix)
+    /// What follows a room's channel in the key of its log, before the number
+    /// of the slice.
+    pub fn log_suffix(epoch: crate::Epoch) -> String {
+        format!("|{epoch}|")
     }
 
     /// The sessions of a room.
@@ -119,13 +125,21 @@ impl Names {
         format!("{}k:{key}", self.prefix)
     }
 
-    /// Begins the channels of rooms.
-    pub fn channels(&self) -> String {
-        format!("{}c:", self.prefix)
-    }
-
     pub fn channel(&self, room: &RoomKey) -> String {
         format!("{}c:{}", self.prefix, room.as_str())
+    }
+
+    /// What matches the channels of all rooms of a namespace.
+    pub(crate) fn pattern(&self, all: &RoomKey) -> String {
+        let mut pattern = String::new();
+        for character in self.channel(all).chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push('*');
+        pattern
     }
 
     /// The channel that every node hears.
@@ -157,5 +171,16 @@ mod tests {
         assert_eq!(Room::parse("x1"), None);
         assert_eq!(Room::parse("*1"), None);
         assert_eq!(Room::parse(""), None);
+    }
+
+    #[test]
+    fn all_rooms_of_a_namespace_are_a_pattern() {
+        let all = RoomKey::all_of("/chat*[1]");
+        assert!(all.is_all_of_one());
+        assert_eq!(all.parts(), None);
+        assert_eq!(Names::new("p?").pattern(&all), r"{p\?}:c:/chat\*\[1\],*");
+        for room in [Room::All, Room::Named(",".into()), Room::Named("a,".into())] {
+            assert!(!RoomKey::new("/", &room).is_all_of_one(), "{room}");
+        }
     }
 }

@@ -11,8 +11,10 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use redis::{Value, from_redis_value};
 use smol_str::SmolStr;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::publish::SLOTS;
 use crate::record::Writer;
 use crate::script::Script;
 use crate::shard::Shard;
@@ -23,9 +25,6 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Between two ticks, at least.
 const TICK: Duration = Duration::from_millis(900);
-
-/// How long what a publisher has sent last is remembered.
-const SLOTS_TTL: Duration = Duration::from_secs(3600);
 
 /// The short name of a node: 3 characters of the URL-safe alphabet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -64,15 +63,22 @@ pub(crate) struct Nodes {
     instance: String,
     /// Where each is reached, as of the last sign of life.
     known: Mutex<HashMap<Tag, String>>,
+    /// When the last sign of life was taken.
+    alive: Mutex<Instant>,
 }
 
 impl Nodes {
     pub(crate) fn new(shard: Arc<Shard>, tag: Tag, instance: &str) -> Self {
-        Nodes { shard, tag, instance: instance.to_owned(), known: Mutex::default() }
+        Nodes { shard, tag, instance: instance.to_owned(), known: Mutex::default(), alive: Mutex::new(Instant::now()) }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Tag, String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long Redis has taken no sign of life.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Where a node is reached; `None` when it is not alive.
@@ -94,7 +100,7 @@ impl Nodes {
     }
 
     async fn list(&self) -> Result<HashMap<Tag, String>, Unavailable> {
-        let up = self.shard.up(tokio::time::Instant::now() + self.shard.settings.patience).await?;
+        let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut command = redis::cmd("HGETALL");
         command.arg(self.shard.names.nodes());
         let listed = up.commands.send(command).await.map_err(|_| Unavailable)?;
@@ -104,12 +110,12 @@ impl Nodes {
     /// One sign of life.
     pub(crate) async fn beat(&self) -> Result<Result<(), TagTaken>, Unavailable> {
         let (names, settings) = (&self.shard.names, &self.shard.settings);
-        let (nodes, slots) = (names.nodes(), names.slots(&self.instance));
-        let keys = [nodes.as_str(), slots.as_str()];
+        let nodes = names.nodes();
+        let keys = [nodes.as_str()];
         let writer = Writer(settings.format);
         let reply = self.shard.call(Script::Tick, &keys, |up, command| {
             command.arg(self.tag.as_str()).arg(&self.instance).arg(&settings.advertise);
-            command.arg(reply::ms(settings.node_ttl)).arg(reply::ms(SLOTS_TTL));
+            command.arg(reply::ms(settings.node_ttl)).arg(SLOTS);
             command.arg(names.everybody()).arg(writer.position_head(up.epochs.current())).arg(reply::ms(TICK));
         });
         let mut reply = reply::array(reply.await?)?.into_iter();
@@ -117,6 +123,7 @@ impl Nodes {
             return Ok(Err(TagTaken));
         }
         *self.known() = reply.next().and_then(read).ok_or(Unavailable)?;
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         Ok(Ok(()))
     }
 
@@ -134,7 +141,7 @@ impl Nodes {
                 () = tokio::time::sleep(BEAT) => {}
             }
         }
-        if let Ok(up) = self.shard.up(tokio::time::Instant::now() + BEAT).await {
+        if let Ok(up) = self.shard.up(Instant::now() + BEAT).await {
             let mut command = redis::cmd("HDEL");
             command.arg(self.shard.names.nodes()).arg(self.tag.as_str());
             // it expires otherwise

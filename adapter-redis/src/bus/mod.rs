@@ -48,6 +48,8 @@ pub(crate) struct Bus<H: Host> {
     questions: Arc<Questions>,
     tag: Tag,
     interest: Interest,
+    /// The last epoch of which the host was told.
+    known: Mutex<Option<Epoch>>,
     /// The last epoch at whose beginning all connections were ended.
     ended: Mutex<Option<Epoch>>,
 }
@@ -77,7 +79,16 @@ impl<H: Host> Bus<H> {
         questions: Arc<Questions>,
         tag: Tag,
     ) -> Self {
-        Bus { shard, host, logs, questions, tag, interest: Interest::new(), ended: Mutex::new(None) }
+        Bus {
+            shard,
+            host,
+            logs,
+            questions,
+            tag,
+            interest: Interest::new(),
+            known: Mutex::new(None),
+            ended: Mutex::new(None),
+        }
     }
 
     /// Resolves when this node hears these rooms, from now on.
@@ -141,10 +152,36 @@ impl<H: Host> Bus<H> {
 
     async fn hear(&self, subscriber: &mut dyn Subscriber, rooms: &[RoomKey]) -> Result<(), Broken> {
         for chunk in rooms.chunks(CHANNELS) {
-            let channels: Vec<String> = chunk.iter().map(|room| self.shard.names.channel(room)).collect();
-            subscriber.subscribe(&channels).await.map_err(|_| Broken::Failed)?;
+            let (channels, patterns) = self.channels(chunk);
+            if !channels.is_empty() {
+                subscriber.subscribe(&channels).await.map_err(|_| Broken::Failed)?;
+            }
+            if !patterns.is_empty() {
+                subscriber.subscribe_patterns(&patterns).await.map_err(|_| Broken::Failed)?;
+            }
         }
         Ok(())
+    }
+
+    async fn leave(&self, subscriber: &mut dyn Subscriber, rooms: &[RoomKey]) -> Result<(), Broken> {
+        for chunk in rooms.chunks(CHANNELS) {
+            let (channels, patterns) = self.channels(chunk);
+            if !channels.is_empty() {
+                subscriber.unsubscribe(&channels).await.map_err(|_| Broken::Failed)?;
+            }
+            if !patterns.is_empty() {
+                subscriber.unsubscribe_patterns(&patterns).await.map_err(|_| Broken::Failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The channels of rooms, and the patterns of all rooms of a namespace.
+    fn channels(&self, rooms: &[RoomKey]) -> (Vec<String>, Vec<String>) {
+        let names = &self.shard.names;
+        let (all, rooms): (Vec<_>, Vec<_>) = rooms.iter().partition(|room| room.is_all_of_one());
+        let channels = rooms.into_iter().map(|room| names.channel(room)).collect();
+        (channels, all.into_iter().map(|all| names.pattern(all)).collect())
     }
 
     /// Subscribes to what is wanted and unsubscribes from what is not.
@@ -166,11 +203,8 @@ impl<H: Host> Bus<H> {
             } else {
                 sweep = Instant::now() + linger;
                 let gone = self.interest.expire(linger, |room| self.host.is_wanted(room));
-                for chunk in gone.chunks(CHANNELS) {
-                    let channels: Vec<String> = chunk.iter().map(|room| self.shard.names.channel(room)).collect();
-                    if subscriber.unsubscribe(&channels).await.is_err() {
-                        return Broken::Failed;
-                    }
+                if let Err(broken) = self.leave(subscriber, &gone).await {
+                    return broken;
                 }
             }
         }
@@ -288,7 +322,12 @@ impl<H: Host> Bus<H> {
                 tracing::warn!(epoch = %epochs.current(), "all connections end with their epoch");
                 self.host.entangled();
             }
-            let rooms = self.interest.all();
+            if !epochs.is_first() && self.known.lock().await.replace(epochs.current()) != Some(epochs.current()) {
+                self.host.new_epoch();
+            }
+            let mut rooms = self.interest.all();
+            // who hears all rooms does not catch up
+            rooms.retain(|room| !room.is_all_of_one());
             let through = self.head().await?;
             let position = self.shard.position();
             let from = if epochs.place(position).epoch == epochs.current() { position } else { epochs.before_start() };

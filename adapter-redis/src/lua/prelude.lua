@@ -1,6 +1,7 @@
 -- What every script begins with. KEYS[1] is the shard's `meta`, ARGV[1] the epoch that the caller knows.
 local call, format = redis.call, string.format
-local meta = call('HMGET', KEYS[1], 'epoch', 'ms', 'seq')
+-- (publish.lua finds its slot there too, under ARGV[2]: one call instead of two)
+local meta = call('HMGET', KEYS[1], 'epoch', 'ms', 'seq', ARGV[2] or '')
 if meta[1] ~= ARGV[1] then
   return redis.error_reply('EPOCH the log is of another epoch')
 end
@@ -18,11 +19,14 @@ local function head()
   return epoch .. '-' .. id_of(last_ms, last_seq)
 end
 
--- Moves to the next id, or to the first of `count` that share a millisecond.
-local function advance(count)
+-- Moves to the first of the next thousand ids, which are a batch's.
+local function next_batch()
   if now > last_ms then
-    last_ms, last_seq = now, -1
-  elseif last_seq + count >= 4194304 then
-    last_ms, last_seq = last_ms + 1, -1
+    last_ms, last_seq = now, 0
+  else
+    last_seq = (math.floor(last_seq / 1000) + 1) * 1000
+    if last_seq > 4193000 then
+      last_ms, last_seq = last_ms + 1, 0
+    end
   end
 end

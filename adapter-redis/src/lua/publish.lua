@@ -1,15 +1,16 @@
 -- Accepts a batch: each message is given its id, appended to the log of each of its rooms and published, in this order.
--- KEYS: meta, the publisher's slots. ARGV: epoch, slot, number of the batch, head of a logged record, prefix of log
--- keys, prefix of channels, channel of everybody, life of a log slice (ms), its length (ms), its most entries; then
+-- KEYS: meta. ARGV: epoch, the publisher's slot (a field of meta), number of the batch, head of a logged record, what follows a
+-- channel in the name of its log, channel of everybody, life of a log slice (ms), its length (ms), its most entries; then
 -- the items:
---   l room record              to the log and the channel of one room
---   m count room... record     to the logs of several rooms, and to everybody
+--   l channel record           to the log of one room, and to its channel
+--   m count channels... record to the logs of several rooms, and to everybody
 --   u channel record           to a channel only
 --   k key digest life(ms)      before an item: its idempotency key
--- Answers "<ms> <seq>": the id of the first logged item, those of the others follow; then for each item that was not
--- accepted anew " <index>:<id>" (a duplicate) or " <index>:conflict".
+-- Logged records begin with the item's number, three digits, which ends its id.
+-- Answers "<ms> <seq>": the id of item 0 (that of item n is n more); then for each item that was not accepted anew
+-- " <item>:<id>" (a duplicate) or " <item>:conflict".
 local slot, number = ARGV[2], tonumber(ARGV[3])
-local seen = call('HGET', KEYS[2], slot)
+local seen = meta[4]
 if seen then
   local before, reply = string.match(seen, '^(%d+) (.*)$')
   before = tonumber(before)
@@ -20,18 +21,17 @@ if seen then
   end
 end
 
-local count = #ARGV
-advance(count)
-local slice = math.floor(last_ms / tonumber(ARGV[9]))
-local record_head = ARGV[4] .. format('%013d', last_ms) .. '-'
-local log, channel, everybody = ARGV[5] .. slice .. ':', ARGV[6], ARGV[7]
-local life, most = ARGV[8], tonumber(ARGV[10])
-local reply = { last_ms .. ' ' .. (last_seq + 1) }
+next_batch()
+local first, count = last_seq, #ARGV
+local head_of_record = ARGV[4] .. format('%013d-%04d', last_ms, first / 1000)
+local suffix = ARGV[5] .. math.floor(last_ms / tonumber(ARGV[8]))
+local life, most, behind = ARGV[7], tonumber(ARGV[9]), now < last_ms
+local reply = { last_ms .. ' ' .. first }
 
-local function append(room, record)
-  local key = log .. room
+local function append(channel, record)
+  local key = channel .. suffix
   local length = call('RPUSH', key, record)
-  if length == 1 or now < last_ms then
+  if length == 1 or behind then
     -- while the clock is behind the ids, a slice lasts longer than its name says
     call('PEXPIRE', key, life)
   end
@@ -40,9 +40,9 @@ local function append(room, record)
   end
 end
 
-local i, index = 11, 0
+local i, item = 10, 0
 while i <= count do
-  local kind, claim = ARGV[i], nil
+  local kind, claim, fresh = ARGV[i], nil, true
   if kind == 'k' then
     claim = { key = ARGV[i + 1], digest = ARGV[i + 2], life = ARGV[i + 3] }
     i = i + 4
@@ -50,46 +50,41 @@ while i <= count do
     local value = call('GET', claim.key)
     if value then
       local digest, id = string.match(value, '^(%S+) (.*)$')
-      claim.before = digest == claim.digest and id or 'conflict'
-      reply[#reply + 1] = index .. ':' .. claim.before
+      reply[#reply + 1] = item .. ':' .. (digest == claim.digest and id or 'conflict')
+      fresh = false
     end
   end
-  local fresh = not (claim and claim.before)
-  if kind == 'u' then
+  if kind == 'l' then
     if fresh then
-      call('PUBLISH', ARGV[i + 1], ARGV[i + 2])
+      local channel, record = ARGV[i + 1], head_of_record .. ARGV[i + 2]
+      append(channel, record)
+      call('PUBLISH', channel, record)
+      last_seq = first + item
     end
     i = i + 3
-  elseif kind == 'l' then
+  elseif kind == 'u' then
     if fresh then
-      last_seq = last_seq + 1
-      local room, record = ARGV[i + 1], record_head .. format('%07d', last_seq) .. ARGV[i + 2]
-      append(room, record)
-      call('PUBLISH', channel .. room, record)
+      call('PUBLISH', ARGV[i + 1], ARGV[i + 2])
     end
     i = i + 3
   else
     local rooms = tonumber(ARGV[i + 1])
     if fresh then
-      last_seq = last_seq + 1
-      local record = record_head .. format('%07d', last_seq) .. ARGV[i + 2 + rooms]
+      local record = head_of_record .. ARGV[i + 2 + rooms]
       for room = i + 2, i + 1 + rooms do
         append(ARGV[room], record)
       end
-      call('PUBLISH', everybody, record)
+      call('PUBLISH', ARGV[6], record)
+      last_seq = first + item
     end
     i = i + 3 + rooms
   end
   if claim and fresh then
-    local id = kind == 'u' and '-' or head()
-    call('SET', claim.key, claim.digest .. ' ' .. id, 'PX', claim.life)
+    call('SET', claim.key, claim.digest .. ' ' .. (kind == 'u' and '-' or head()), 'PX', claim.life)
   end
-  index = index + 1
+  item = item + 1
 end
 
-if last_seq >= 0 then
-  call('HSET', KEYS[1], 'ms', last_ms, 'seq', last_seq)
-end
 reply = table.concat(reply, ' ')
-call('HSET', KEYS[2], slot, number .. ' ' .. reply)
+call('HSET', KEYS[1], 'ms', last_ms, 'seq', last_seq, slot, number .. ' ' .. reply)
 return reply

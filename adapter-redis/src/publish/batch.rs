@@ -1,7 +1,9 @@
 //! The call of `publish.lua` and its reply, as they are written.
 
+use std::io::Write;
+
 use bytes::Bytes;
-use redis::Cmd;
+use redis::{Cmd, RedisWrite};
 
 use crate::place::{Epoch, Id, Place};
 use crate::record::Writer;
@@ -18,10 +20,10 @@ pub(super) struct Encoded {
 }
 
 enum Target {
-    /// Its log and its channel.
-    Room(RoomKey),
-    /// Their logs, and everybody.
-    Rooms(Vec<RoomKey>),
+    /// A room's log and its channel.
+    Room(String),
+    /// The logs of rooms, by their channels, and everybody.
+    Rooms(Vec<String>),
     /// A channel only.
     Channel(String),
 }
@@ -29,12 +31,13 @@ enum Target {
 impl Encoded {
     pub(super) fn new(item: Item, writer: Writer, shard: &Shard) -> Self {
         let Item { event, logged, idempotency } = item;
-        let mut rooms: Vec<RoomKey> = event.rooms.iter().map(|room| RoomKey::new(&event.namespace, room)).collect();
+        let channel = |room| shard.names.channel(&RoomKey::new(&event.namespace, room));
+        let mut rooms: Vec<String> = event.rooms.iter().map(channel).collect();
         let one = if rooms.len() == 1 { rooms.pop() } else { None };
         let target = match (one, logged) {
             (Some(room), true) => Target::Room(room),
             (None, true) => Target::Rooms(rooms),
-            (Some(room), false) => Target::Channel(shard.names.channel(&room)),
+            (Some(room), false) => Target::Channel(room),
             (None, false) => Target::Channel(shard.names.everybody()),
         };
         let record = if logged { writer.event(&event) } else { writer.unlogged(&event) };
@@ -53,43 +56,38 @@ impl Encoded {
         }
     }
 
-    fn write(&self, names: &Names, life: u64, command: &mut Cmd) {
+    fn write(&self, item: usize, names: &Names, life: u64, command: &mut Cmd) {
         if let Some(Idempotency { key, digest }) = &self.idempotency {
             command.arg("k").arg(names.idempotency(key)).arg(format!("{digest:016x}")).arg(life);
         }
         match &self.target {
-            Target::Room(room) => command.arg("l").arg(room.as_str()),
-            Target::Rooms(rooms) => {
-                let command = command.arg("m").arg(rooms.len());
-                rooms.iter().fold(command, |command, room| command.arg(room.as_str()))
-            }
-            Target::Channel(channel) => command.arg("u").arg(channel),
+            Target::Room(channel) => command.arg("l").arg(channel),
+            Target::Rooms(channels) => command.arg("m").arg(channels.len()).arg(channels),
+            Target::Channel(channel) => command.arg("u").arg(channel).arg(&self.record[..]),
         };
-        command.arg(&self.record[..]);
+        if self.is_logged() {
+            let mut record = command.writer_for_next_arg();
+            // a command is written to memory, which does not fail
+            let _ = write!(record, "{item:03}").and_then(|()| record.write_all(&self.record));
+        }
     }
 }
 
-/// Adds the arguments of a call.
-pub(super) fn write(
-    command: &mut Cmd,
-    shard: &Shard,
-    epoch: Epoch,
-    writer: Writer,
-    (slot, number): (usize, u64),
-    items: &[&Encoded],
-) {
+/// Adds what follows slot and number in a call.
+pub(super) fn write(command: &mut Cmd, shard: &Shard, epoch: Epoch, writer: Writer, items: &[&Encoded]) {
     let (names, settings) = (&shard.names, &shard.settings);
     let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    command.arg(slot).arg(number).arg(writer.logged_head(epoch)).arg(names.logs(epoch)).arg(names.channels());
+    command.arg(writer.logged_head(epoch)).arg(Names::log_suffix(epoch));
     command.arg(names.everybody()).arg(ms(settings.retention + settings.slice)).arg(ms(settings.slice));
     command.arg(settings.max_slice_entries);
-    items.iter().for_each(|item| item.write(names, ms(settings.idempotency), command));
+    let life = ms(settings.idempotency);
+    items.iter().enumerate().for_each(|(number, item)| item.write(number, names, life, command));
 }
 
 /// What the script answers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    /// The id of the first item that was logged now.
+    /// The id of item 0, or what it would be; that of item n is n more.
     first: Id,
     /// Items that were not accepted anew.
     others: Vec<(usize, Before)>,
@@ -122,7 +120,7 @@ impl Reply {
     /// Item by item.
     pub(super) fn outcomes(self, epoch: Epoch, items: &[&Encoded]) -> Vec<Outcome> {
         let mut others = self.others.into_iter().peekable();
-        let mut next = self.first;
+        let first = self.first.0;
         let outcome = |(index, item): (usize, &&Encoded)| {
             if let Some((_, before)) = others.next_if(|(other, _)| *other == index) {
                 return match before {
@@ -131,10 +129,7 @@ impl Reply {
                     Before::Logged(place) => Ok(Accepted { place: Some(place), duplicate: true }),
                 };
             }
-            let place = item.is_logged().then_some(Place { epoch, id: next });
-            if place.is_some() {
-                next = Id(next.0 + 1);
-            }
+            let place = item.is_logged().then(|| Place { epoch, id: Id(first + index as u64) });
             Ok(Accepted { place, duplicate: false })
         };
         items.iter().enumerate().map(outcome).collect()

@@ -39,7 +39,7 @@ pub(crate) const MAX_ITEMS: usize = 128;
 const MAX_BYTES: usize = 1 << 20;
 
 /// Calls under way at once.
-const SLOTS: usize = 4;
+pub(crate) const SLOTS: usize = 4;
 
 /// Callers that may wait.
 const QUEUE: usize = 1024;
@@ -94,8 +94,8 @@ struct Request {
 pub(crate) struct Publisher {
     shard: Arc<Shard>,
     writer: Writer,
-    /// Names the slots of this publisher.
-    slots: String,
+    /// Of this process: names the slots of this publisher.
+    instance: String,
     queue: mpsc::Sender<Request>,
     waiting: Mutex<mpsc::Receiver<Request>>,
 }
@@ -104,8 +104,8 @@ impl Publisher {
     /// `instance`: of this process, never used before.
     pub(crate) fn new(shard: Arc<Shard>, instance: &str) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let (writer, slots) = (Writer(shard.settings.format), shard.names.slots(instance));
-        Publisher { shard, writer, slots, queue, waiting: Mutex::new(waiting) }
+        let (writer, instance) = (Writer(shard.settings.format), instance.to_owned());
+        Publisher { shard, writer, instance, queue, waiting: Mutex::new(waiting) }
     }
 
     /// Accepts items in their order; one answer each. Dropped, what was queued
@@ -182,9 +182,10 @@ impl Publisher {
                 return all(PublishError::Unknown);
             }
             let call = |command: &mut redis::Cmd| {
-                batch::write(command, &self.shard, epoch, self.writer, (slot, number), items)
+                command.arg(format!("b:{}:{slot}", self.instance)).arg(number);
+                batch::write(command, &self.shard, epoch, self.writer, items)
             };
-            match self.shard.attempt(&up, Script::Publish, &[&self.slots], call).await {
+            match self.shard.attempt(&up, Script::Publish, &[], call).await {
                 Ok(Value::BulkString(reply)) => {
                     let Some(reply) = Reply::read(&reply) else { return all(PublishError::Unknown) };
                     if !self.is_replicated(&up).await {

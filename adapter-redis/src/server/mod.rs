@@ -10,7 +10,7 @@ mod real;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, ErrorKind, RedisResult, Value};
 
 pub use inbox::{Inbox, Taken};
 pub use real::{Address, BadAddress, RedisServer};
@@ -40,4 +40,13 @@ pub trait Subscriber: Send {
     async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()>;
 
     async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()>;
+
+    /// The same with patterns of channels; needed by [`crate::RedisAdapter::hear_all`] only.
+    async fn subscribe_patterns(&mut self, _patterns: &[String]) -> RedisResult<()> {
+        Err((ErrorKind::Client, "patterns are not supported").into())
+    }
+
+    async fn unsubscribe_patterns(&mut self, _patterns: &[String]) -> RedisResult<()> {
+        Err((ErrorKind::Client, "patterns are not supported").into())
+    }
 }

@@ -108,6 +108,10 @@ impl RedisServer {
 
 fn client(address: &Address, info: ConnectionInfo) -> RedisResult<Client> {
     let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if is_tls {
+        // where the program has chosen another, that one serves
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
     if !is_tls || (address.authorities.is_none() && address.identity.is_none()) {
         return Client::open(info);
     }
@@ -152,6 +156,14 @@ impl Subscriber for RealSubscriber {
     async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
         self.0.unsubscribe(channels).await
     }
+
+    async fn subscribe_patterns(&mut self, patterns: &[String]) -> RedisResult<()> {
+        self.0.psubscribe(patterns).await
+    }
+
+    async fn unsubscribe_patterns(&mut self, patterns: &[String]) -> RedisResult<()> {
+        self.0.punsubscribe(patterns).await
+    }
 }
 
 /// Takes what the connection's task reads, without the crate's own queue,
@@ -160,14 +172,17 @@ struct ToInbox(Arc<Inbox>);
 
 impl AsyncPushSender for ToInbox {
     fn send(&self, info: PushInfo) -> Result<(), SendError> {
-        match info.kind {
-            PushKind::Message => {
-                if let Some(Value::BulkString(record)) = info.data.into_iter().nth(1) {
-                    self.0.put(Bytes::from(record));
-                }
+        let record = match info.kind {
+            PushKind::Message => info.data.into_iter().nth(1),
+            PushKind::PMessage => info.data.into_iter().nth(2),
+            PushKind::Disconnection => {
+                self.0.end();
+                None
             }
-            PushKind::Disconnection => self.0.end(),
-            _ => {}
+            _ => None,
+        };
+        if let Some(Value::BulkString(record)) = record {
+            self.0.put(Bytes::from(record));
         }
         Ok(())
     }

@@ -53,8 +53,7 @@ pub(crate) struct Shard {
 /// The state of the link.
 #[derive(Clone)]
 pub(crate) enum Link {
-    /// Since when.
-    Down(Instant),
+    Down,
     Up(Arc<Up>),
 }
 
@@ -86,7 +85,7 @@ pub(crate) enum Fault {
 impl Shard {
     pub(crate) fn new(server: Arc<dyn Server>, settings: Settings) -> Arc<Self> {
         let names = Names::new(&settings.prefix);
-        let (link, _) = watch::channel(Link::Down(Instant::now()));
+        let (link, _) = watch::channel(Link::Down);
         Arc::new(Shard {
             server,
             names,
@@ -109,14 +108,6 @@ impl Shard {
 
     pub(crate) fn reached(&self, id: Id) {
         self.position.fetch_max(id.0, Ordering::Relaxed);
-    }
-
-    /// How long the link has been down; `None` while it is up.
-    pub(crate) fn down_for(&self) -> Option<Duration> {
-        match &*self.link.borrow() {
-            Link::Down(since) => Some(since.elapsed()),
-            Link::Up(_) => None,
-        }
     }
 
     /// The epochs as of now, or when the link was last up.
@@ -254,7 +245,7 @@ impl Shard {
         self.link.send_if_modified(|link| {
             let is_up = matches!(link, Link::Up(now) if Arc::ptr_eq(now, up));
             if is_up {
-                *link = Link::Down(Instant::now());
+                *link = Link::Down;
             }
             is_up
         });
@@ -295,7 +286,7 @@ impl Shard {
         loop {
             let up = match &*link.borrow_and_update() {
                 Link::Up(up) => Some(Arc::clone(up)),
-                Link::Down(_) => None,
+                Link::Down => None,
             };
             let work = async {
                 match up {

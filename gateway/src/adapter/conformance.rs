@@ -141,6 +141,8 @@ impl Node for Recorder {
         panic!("nothing is lost here: {rooms:?}");
     }
 
+    fn refresh(&self) {}
+
     fn begin_anew(&self) {
         panic!("nothing begins anew here");
     }

@@ -163,6 +163,9 @@ pub trait Node: Send + Sync + 'static {
     /// of their members end.
     fn lost(&self, namespace: NamespaceId, rooms: Vec<Room>);
 
+    /// The store may have lost sessions: all are refreshed soon.
+    fn refresh(&self);
+
     /// What clients were sent cannot be put into one order with what comes:
     /// all connections end, and their sessions.
     fn begin_anew(&self);

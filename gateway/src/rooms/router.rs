@@ -20,8 +20,17 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a worker is asked to do besides delivering.
 #[derive(Debug)]
 pub enum Command {
-    Operate { operation: Operation, answer: oneshot::Sender<Report> },
-    Fence { namespace: NamespaceId, socket: SocketId, generation: u64 },
+    Operate {
+        operation: Operation,
+        answer: oneshot::Sender<Report>,
+    },
+    Fence {
+        namespace: NamespaceId,
+        socket: SocketId,
+        generation: u64,
+    },
+    /// Sessions are to be refreshed before their time.
+    Refresh,
 }
 
 pub type CommandSender = mpsc::Sender<Command>;
@@ -154,6 +163,14 @@ impl Node for Router {
         for worker in self.each(workers) {
             worker.mailbox.put(Delivery::Lost { namespace, rooms: Arc::clone(&rooms) });
             worker.mailbox.announce();
+        }
+    }
+
+    fn refresh(&self) {
+        for worker in &self.workers {
+            if worker.commands.try_send(Command::Refresh).is_err() {
+                tracing::debug!("a worker's command queue is full: sessions are refreshed in their time");
+            }
         }
     }
 

@@ -81,6 +81,10 @@ impl Host for Local {
         by_namespace.into_iter().for_each(|(namespace, rooms)| self.node.lost(namespace, rooms));
     }
 
+    fn new_epoch(&self) {
+        self.node.refresh();
+    }
+
     fn entangled(&self) {
         self.node.begin_anew();
     }

@@ -42,7 +42,7 @@ pub struct RedisAdapter {
     inner: Arc<redis::RedisAdapter<Local>>,
     local: Arc<Local>,
     questions: Mutex<Option<mpsc::Receiver<(redis::Question, Work)>>>,
-    /// How long Redis may be away before this node calls itself unready.
+    /// How long Redis may take nothing before this node calls itself unready.
     unready_after: Duration,
 }
 
@@ -93,6 +93,20 @@ impl RedisAdapter {
     /// When Redis cannot be reached.
     pub async fn secret(&self) -> Result<Vec<u8>, Unavailable> {
         Ok(self.inner.secret().await?)
+    }
+
+    /// What [`Adapter::run`] runs, for a model that decides itself who is next.
+    #[cfg(test)]
+    pub(crate) fn tasks(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+    ) -> Vec<(&'static str, futures_util::future::BoxFuture<'static, ()>)> {
+        let mut tasks = self.inner.tasks(stop);
+        if let Some(questions) = self.questions.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let adapter = Arc::clone(self);
+            tasks.push(("questions", Box::pin(async move { adapter.answer_questions(questions).await })));
+        }
+        tasks
     }
 
     fn namespace(&self, id: NamespaceId) -> Result<&NamespaceRef, Unavailable> {
@@ -313,7 +327,7 @@ impl Adapter for RedisAdapter {
     }
 
     fn is_ready(&self) -> bool {
-        self.inner.down_for().is_none_or(|down| down < self.unready_after)
+        self.inner.silent_for() < self.unready_after
     }
 
     async fn run(&self, stop: CancellationToken) {

@@ -274,7 +274,7 @@ impl World {
         while let Ok(command) = place.commands.borrow_mut().try_recv() {
             match command {
                 Command::Fence { socket, generation, .. } => place.fence(socket, generation),
-                Command::Operate { .. } => {}
+                Command::Operate { .. } | Command::Refresh => {}
             }
         }
     }

@@ -105,6 +105,8 @@ pub struct Worker {
     by_id: RefCell<HashMap<Token, usize, foldhash::fast::RandomState>>,
     shard: RefCell<Shard<Rc<Socket>>>,
     wheel: RefCell<Wheel>,
+    /// Sessions are to be refreshed before their time.
+    refresh_now: Notify,
     /// The wheel has a deadline that the timer's task does not know.
     rescheduled: Notify,
     dirty: RefCell<Vec<Rc<Connection>>>,
@@ -153,6 +155,7 @@ impl Worker {
             by_id: RefCell::default(),
             shard: RefCell::new(shard),
             wheel: RefCell::new(Wheel::new(Instant::now())),
+            refresh_now: Notify::new(),
             rescheduled: Notify::new(),
             dirty: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),

@@ -64,6 +64,7 @@ impl Worker {
                 biased;
                 () = self.tasks.stop().cancelled() => return,
                 () = tokio::time::sleep(self.shared.limits.refresh) => {}
+                () = self.refresh_now.notified() => {}
             }
             let sockets: Vec<Rc<Socket>> =
                 self.all().iter().flat_map(|connection| connection.sockets.borrow().to_vec()).collect();
@@ -104,6 +105,7 @@ impl Worker {
             match command {
                 Some(Command::Operate { operation, answer }) => operate::operate(&self, operation, answer),
                 Some(Command::Fence { namespace, socket, generation }) => self.fence(namespace, socket, generation),
+                Some(Command::Refresh) => self.refresh_now.notify_one(),
                 None => return,
             }
             self.flush();
