@@ -88,17 +88,19 @@ fmt:
 clippy:
 	$(call headline,lints)
 	cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	cargo clippy --quiet -p adapter-redis --all-features --all-targets --locked -- -D warnings
 	cargo clippy --quiet --manifest-path $(BENCH) --all-targets --locked -p carillon-bench -- -D warnings
 	@echo "lints: 0 warnings"
 
 doc:
 	$(call headline,documentation)
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --workspace --features adapter-redis/socketioxide --no-deps --document-private-items --locked
 	@echo "documentation: 0 warnings"
 
 unit: | $(LOGS)
 	$(call headline,unit tests)
 	cargo test --workspace --locked 2>&1 | tee '$(LOGS)/unit.log'
+	cargo test -p adapter-redis --features socketioxide --locked 2>&1 | tee -a '$(LOGS)/unit.log'
 	$(call count,unit tests,'$(LOGS)/unit.log')
 
 bench-unit: | $(LOGS)
@@ -119,6 +121,7 @@ advisories: $(TOOLS)/bin/cargo-deny ## Look the dependencies up in the RustSec d
 e2e: | $(LOGS)
 	$(call headline,end-to-end)
 	cargo build --quiet --locked -p carillon-gateway
+	cargo build --quiet --locked -p adapter-redis --features socketioxide --example socketioxide-server
 	CARILLON_BIN='$(TARGET)/debug/carillon' gateway/e2e/run </dev/null 2>&1 | tee '$(LOGS)/e2e.log'
 
 $(LOGS):

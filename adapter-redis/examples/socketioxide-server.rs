@@ -1,17 +1,16 @@
 //! A socketioxide server that is a node of the cluster: its clients tell it
 //! what to emit and to do.
 //!
-//! `REDIS_URL` says where Redis is; `RETENTION` and `SLICE`, in milliseconds,
-//! are as the gateways have them; `LISTEN` is where it serves. It says so in
-//! one line, and leaves the cluster at SIGTERM.
+//! `REDIS_URL` says where Redis is, `LISTEN` where it serves. It says so in one
+//! line, and leaves the cluster at SIGTERM. The gateways' intervals are those
+//! that they have by default.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_redis::Settings;
 use adapter_redis::server::{Address, RedisServer};
-use adapter_redis::socketioxide::{CarillonAdapter, Node};
+use adapter_redis::socketioxide::{CarillonAdapter, Intervals, Node};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,9 @@ struct Target {
 
 impl Target {
     fn of(self, io: &SocketIo<Adapter>, socket: &Socket) -> BroadcastOperators<Adapter> {
-        let operators = if self.others { socket.broadcast() } else { io.broadcast() };
+        let everyone = || io.of(socket.ns()).map(BroadcastOperators::broadcast);
+        let others = || socket.broadcast();
+        let operators = if self.others { others() } else { everyone().unwrap_or_else(others) };
         operators.to(self.rooms).except(self.except)
     }
 }
@@ -153,16 +154,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         connect_timeout: timeout,
         response_timeout: timeout,
     })?;
-    // of a gateway's defaults
-    let settings = Settings {
-        retention: Duration::from_millis(setting("RETENTION", "215000").parse()?),
-        slice: Duration::from_millis(setting("SLICE", "71666").parse()?),
-        ..Settings::default()
-    };
-    let node = Node::new(Arc::new(server), settings).without_recovery(["/plain"]);
+    let node = Node::new(Arc::new(server), Intervals::default().settings()).without_recovery(["/plain"]);
     let (layer, io) = SocketIo::builder().with_adapter::<CarillonAdapter<_>>(node).build_layer();
     io.ns("/", on_connect).await?;
     io.ns("/plain", on_connect).await?;
+    io.dyn_ns("/of/{someone}", on_connect)?;
 
     let listener = tokio::net::TcpListener::bind(setting("LISTEN", "127.0.0.1:0")).await?;
     println!("listening on {}", listener.local_addr()?);

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::log::{Logs, Part, ReadError, ReadLimit};
 use crate::nodes::{Nodes, Tag, TagTaken};
-use crate::place::Place;
+use crate::place::{Epoch, Place};
 use crate::publish::{Accepted, Item, PublishError, Publisher};
 use crate::questions::{Answers, Questions};
 use crate::record::Question;
-use crate::reply::place;
+use crate::reply::{place, text};
 use crate::script::Script;
 use crate::server::Server;
 use crate::sessions::{
@@ -40,7 +41,7 @@ pub struct RedisAdapter<H: Host> {
 }
 
 impl<H: Host> RedisAdapter<H> {
-    /// Connects nothing yet: that is for [`Self::run`]. `tag`: this node's, not
+    /// Connects nothing yet: that is for [`Self::tasks`]. `tag`: this node's, not
     /// used by another.
     pub fn new(server: Arc<dyn Server>, settings: Settings, tag: Tag, host: Arc<H>) -> Arc<Self> {
         let shard = Shard::new(server, settings);
@@ -122,13 +123,18 @@ impl<H: Host> RedisAdapter<H> {
         place(self.shard.call(Script::Head, &[], |_, _| {}).await?)
     }
 
-    /// Each part's messages, in order; complete up to any place that was
-    /// returned before the call.
+    /// Each part's messages, in order; complete up to any place of this epoch
+    /// that was returned before the call.
     ///
     /// # Errors
     /// When it is not all there, or too much.
-    pub async fn read(&self, parts: Vec<Part>, limit: ReadLimit) -> Result<Vec<Vec<H::Message>>, ReadError> {
-        self.logs.read(parts, limit).await
+    pub async fn read(
+        &self,
+        epoch: Epoch,
+        parts: Vec<Part>,
+        limit: ReadLimit,
+    ) -> Result<Vec<Vec<H::Message>>, ReadError> {
+        self.logs.read(epoch, parts, limit).await
     }
 
     /// Writes a new session; its rooms count from the place returned.
@@ -262,21 +268,22 @@ impl<H: Host> RedisAdapter<H> {
         self.nodes.beat().await
     }
 
-    /// What the nodes of this deployment authenticate each other with; the
-    /// first to ask makes it.
+    /// What the nodes of this deployment authenticate each other with: the one
+    /// that is in Redis; where there is none (any more), `own` is put there, or
+    /// a fresh one.
     ///
     /// # Errors
     /// See [`Self::head`].
-    pub async fn secret(&self) -> Result<Vec<u8>, Unavailable> {
+    pub async fn secret(&self, own: Option<&[u8]>) -> Result<Vec<u8>, Unavailable> {
         let fresh: [u8; 32] = rand::random();
         let key = self.shard.names.secret();
-        let up = self.shard.up(tokio::time::Instant::now() + self.shard.settings.patience).await?;
+        let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut set = redis::cmd("SET");
-        set.arg(&key).arg(hex::encode(fresh)).arg("NX");
+        set.arg(&key).arg(hex::encode(own.unwrap_or(&fresh))).arg("NX");
         up.commands.send(set).await.map_err(|_| Unavailable)?;
         let mut get = redis::cmd("GET");
         get.arg(&key);
-        let secret = crate::reply::text(up.commands.send(get).await.map_err(|_| Unavailable)?)?;
+        let secret = text(up.commands.send(get).await.map_err(|_| Unavailable)?)?;
         hex::decode(secret).map_err(|_| Unavailable)
     }
 

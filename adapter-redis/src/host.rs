@@ -44,8 +44,9 @@ pub trait Host: Send + Sync + 'static {
     fn new_epoch(&self);
 
     /// What clients here were sent cannot be put into one order with what
-    /// comes: all of them begin anew.
-    fn entangled(&self);
+    /// comes: all of them begin anew. Resolves when nothing more is sent to
+    /// them.
+    async fn entangled(&self);
 
     /// Ends the connection that holds this socket under an older generation.
     fn fence(&self, namespace: &str, socket: &str, generation: u64);

@@ -34,6 +34,10 @@ mod bus;
 mod event;
 mod host;
 mod log;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 mod names;
 mod nodes;
 mod place;

@@ -6,6 +6,8 @@
 //! that begins later is complete up to it.
 
 use std::sync::Arc;
+#[cfg(feature = "mutations")]
+use std::sync::PoisonError;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,7 +17,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::place::Id;
+use crate::place::{Epoch, Id};
 use crate::record::Record;
 use crate::script::Script;
 use crate::shard::{Fault, Shard};
@@ -49,6 +51,8 @@ pub enum ReadError {
     Trimmed,
     #[error("there is more than may be read")]
     TooMuch,
+    #[error("the log is of another epoch by now")]
+    OtherEpoch,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -59,6 +63,8 @@ pub(crate) type Entry<M> = (Id, M, usize);
 type Answer<M> = Result<Vec<Vec<M>>, ReadError>;
 
 struct Request<M> {
+    /// That the parts' ids are of.
+    epoch: Epoch,
     parts: Vec<Part>,
     limit: ReadLimit,
     answer: oneshot::Sender<Answer<M>>,
@@ -68,26 +74,39 @@ struct Request<M> {
 /// longer there.
 pub(crate) type Found<M> = Vec<Option<Vec<Entry<M>>>>;
 
+#[cfg(feature = "mutations")]
+type Read<M> = (Vec<Part>, Found<M>);
+
 pub(crate) struct Logs<H: Host> {
     shard: Arc<Shard>,
     host: Arc<H>,
     queue: mpsc::Sender<Request<H::Message>>,
     waiting: Mutex<mpsc::Receiver<Request<H::Message>>>,
+    /// What was read last.
+    #[cfg(feature = "mutations")]
+    last: std::sync::Mutex<Option<Read<H::Message>>>,
 }
 
 impl<H: Host> Logs<H> {
     pub(crate) fn new(shard: Arc<Shard>, host: Arc<H>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        Logs { shard, host, queue, waiting: Mutex::new(waiting) }
+        Logs {
+            shard,
+            host,
+            queue,
+            waiting: Mutex::new(waiting),
+            #[cfg(feature = "mutations")]
+            last: Default::default(),
+        }
     }
 
     /// Each part's messages, in order.
-    pub(crate) async fn read(&self, parts: Vec<Part>, limit: ReadLimit) -> Answer<H::Message> {
+    pub(crate) async fn read(&self, epoch: Epoch, parts: Vec<Part>, limit: ReadLimit) -> Answer<H::Message> {
         if parts.is_empty() {
             return Ok(Vec::new());
         }
         let (answer, outcome) = oneshot::channel();
-        self.queue.send(Request { parts, limit, answer }).await.map_err(|_| Unavailable)?;
+        self.queue.send(Request { epoch, parts, limit, answer }).await.map_err(|_| Unavailable)?;
         outcome.await.map_err(|_| Unavailable)?
     }
 
@@ -114,10 +133,24 @@ impl<H: Host> Logs<H> {
         }
     }
 
-    async fn serve(&self, requests: Vec<Request<H::Message>>) {
+    async fn serve(&self, mut requests: Vec<Request<H::Message>>) {
+        let epoch = requests[0].epoch;
+        let others: Vec<_> = requests.extract_if(.., |request| request.epoch != epoch).collect();
+        if !others.is_empty() {
+            Box::pin(self.serve(others)).await;
+        }
         let parts = union(requests.iter().flat_map(|request| &request.parts));
-        match self.fetch(&parts).await {
+        #[cfg(feature = "mutations")]
+        let found = match self.reuse(&parts) {
+            Some(found) => Ok(found),
+            None => self.fetch(epoch, &parts).await,
+        };
+        #[cfg(not(feature = "mutations"))]
+        let found = self.fetch(epoch, &parts).await;
+        match found {
             Ok(found) => {
+                #[cfg(feature = "mutations")]
+                self.last.lock().unwrap_or_else(PoisonError::into_inner).replace((parts.clone(), found.clone()));
                 let found: HashMap<&RoomKey, _> = parts.iter().map(|part| &part.room).zip(found).collect();
                 let alone = requests.len() == 1;
                 for request in requests {
@@ -139,23 +172,38 @@ impl<H: Host> Logs<H> {
         }
     }
 
+    /// What was read last, if these rooms were among it and nobody looks when.
+    #[cfg(feature = "mutations")]
+    fn reuse(&self, parts: &[Part]) -> Option<Found<H::Message>> {
+        if !crate::mutation::mutated!(ReuseRead) {
+            return None;
+        }
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, found) = last.as_ref()?;
+        let of = |part: &Part| {
+            let index = known.iter().position(|known| known.room == part.room && known.after <= part.after)?;
+            Some(found[index].clone())
+        };
+        parts.iter().map(of).collect()
+    }
+
     /// Reads parts of different rooms, in one call.
     ///
     /// # Errors
-    /// [`ReadError::TooMuch`] and [`ReadError::Unavailable`].
-    pub(crate) async fn fetch(&self, parts: &[Part]) -> Result<Found<H::Message>, ReadError> {
+    /// All but [`ReadError::Trimmed`], which is told room by room.
+    pub(crate) async fn fetch(&self, epoch: Epoch, parts: &[Part]) -> Result<Found<H::Message>, ReadError> {
         let deadline = Instant::now() + self.shard.settings.patience;
         let reply = loop {
             let up = self.shard.up(deadline).await?;
+            if up.epochs.current() != epoch {
+                return Err(ReadError::OtherEpoch);
+            }
             let Some(reader) = up.readers.get().await else {
                 self.shard.broken(&up);
                 continue;
             };
-            let settings = &self.shard.settings;
             let read = self.shard.attempt_over(reader.commands(), &up, Script::Read, &[], |command| {
-                let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-                command.arg(Names::log_suffix(up.epochs.current())).arg(ms(settings.slice));
-                command.arg(settings.max_slice_entries).arg(ms(settings.retention)).arg(settings.max_read);
+                command.arg(Names::log_suffix(epoch)).arg(self.shard.settings.max_read);
                 for Part { room, after, through } in parts {
                     command.arg(self.shard.names.channel(room)).arg(after.to_string()).arg(through.to_string());
                 }

@@ -7,6 +7,8 @@
 
 use sha1::{Digest, Sha1};
 
+use crate::mutation::mutated;
+
 /// The scripts by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Script {
@@ -72,7 +74,14 @@ impl Script {
     /// Its text for a run of Redis.
     pub(crate) fn source(self, run: &str) -> String {
         let (before, own) = self.parts();
-        format!("-- run {run}\n{}{own}", before.concat())
+        let text = format!("-- run {run}\n{}{own}", before.concat());
+        if mutated!(IgnoreSlot) {
+            text.replace("if before == number", "if false")
+        } else if mutated!(IgnoreFence) {
+            text.replace("record.gen ~= ARGV[4]", "false").replace("state[1] ~= ARGV[i + 1]", "false")
+        } else {
+            text
+        }
     }
 }
 

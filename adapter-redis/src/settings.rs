@@ -13,11 +13,13 @@ pub struct Settings {
     pub advertise: String,
     /// In which version records are written.
     pub format: Format,
-    /// How long a message is kept in the log, at least.
+    /// How long a message is kept in the log, at least. The first node of an
+    /// epoch says for all; one that needs it longer begins another epoch.
     pub retention: Duration,
-    /// Length of the slices that a room's log is cut into.
+    /// Length of the slices that a room's log is cut into, if this node is the
+    /// first of an epoch.
     pub slice: Duration,
-    /// Most entries of a slice.
+    /// Most entries of a slice, likewise.
     pub max_slice_entries: usize,
     /// Bytes of one reply when the log is read.
     pub max_read: usize,

@@ -146,6 +146,7 @@ async fn run(config: Config) -> Result<()> {
     let (accepting, by_signal) = match ended_early {
         Some(by_signal) => (None, by_signal),
         None => {
+            tasks.spawn_vital("node directory", adapters.run(tasks.stop().clone()));
             let accepting = public.accept(Arc::clone(&transports))?;
             health.started();
             tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");

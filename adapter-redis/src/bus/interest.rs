@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::RoomKey;
+use crate::mutation::mutated;
 
 /// Rooms are asked for in batches; a ticket is the number of one.
 pub(super) type Ticket = u64;
@@ -114,7 +115,7 @@ impl Interest {
         for room in due {
             match state.rooms.get(&room) {
                 // a member enters its room before it asks for it: whoever comes now asks after this
-                Some(Hearing::Heard) if !is_wanted(&room) => {
+                Some(Hearing::Heard) if mutated!(DropWanted) || !is_wanted(&room) => {
                     state.rooms.remove(&room);
                     gone.push(room);
                 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::Asked;
 use crate::log::{Logs, Part, ROOMS_PER_CALL, ReadError};
+use crate::mutation::mutated;
 use crate::nodes::Tag;
 use crate::place::{Epoch, Id, Place};
 use crate::questions::Questions;
@@ -138,12 +139,14 @@ impl<H: Host> Bus<H> {
         if subscriber.subscribe(&own).await.is_err() || self.hear(&mut *subscriber, &rooms).await.is_err() {
             return Broken::Failed;
         }
-        if let Err(broken) = self.catch_up(inbox).await {
+        let skip = mutated!(SkipCatchUp) && self.shard.position() > Id::ZERO;
+        if !skip && let Err(broken) = self.catch_up(inbox).await {
             return broken;
         }
         back_off.reset();
         self.interest.confirm(&rooms, ticket);
         let broken = tokio::select! {
+            biased;
             Err(broken) = self.read(inbox) => broken,
             broken = self.follow_interest(&mut *subscriber) => broken,
         };
@@ -235,6 +238,7 @@ impl<H: Host> Bus<H> {
             match taken {
                 Some(Taken::Ended) => return Err(Broken::Ended),
                 None => self.catch_up(inbox).await?,
+                Some(Taken::Overflowed) if mutated!(ForgetOverflow) => inbox.reset(),
                 Some(Taken::Overflowed) => {
                     tracing::warn!("more comes from redis than can wait: catching up from the log");
                     self.catch_up(inbox).await?;
@@ -320,7 +324,8 @@ impl<H: Host> Bus<H> {
             let anew = epochs.is_entangled() || (self.shard.settings.anew_on_new_epoch && !epochs.is_first());
             if anew && self.ended.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 tracing::warn!(epoch = %epochs.current(), "all connections end with their epoch");
-                self.host.entangled();
+                self.host.entangled().await;
+                self.shard.begin_anew();
             }
             if !epochs.is_first() && self.known.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 self.host.new_epoch();
@@ -334,8 +339,10 @@ impl<H: Host> Bus<H> {
             if through.epoch != epochs.current() {
                 continue;
             }
-            if position > Id::ZERO && from < through.id {
-                self.replay(&rooms, from, through.id).await?;
+            let from = if mutated!(CatchUpFromNow) { through.id } else { from };
+            let is_behind = position > Id::ZERO && from < through.id;
+            if is_behind && !self.replay(&rooms, epochs.current(), from, through.id).await? {
+                continue;
             }
             self.shard.reached(through.id);
             self.host.position(through.id);
@@ -351,11 +358,12 @@ impl<H: Host> Bus<H> {
     }
 
     /// Delivers (from, through] of all rooms, in one order. What is too much
-    /// at once is read in shorter spans of time.
-    async fn replay(&self, rooms: &[RoomKey], from: Id, through: Id) -> Result<(), Broken> {
+    /// at once is read in shorter spans of time. False when another epoch has
+    /// begun meanwhile.
+    async fn replay(&self, rooms: &[RoomKey], epoch: Epoch, from: Id, through: Id) -> Result<bool, Broken> {
         let mut spans = vec![(from, through)];
         while let Some((after, through)) = spans.pop() {
-            match self.collect(rooms, after, through).await {
+            match self.collect(rooms, epoch, after, through).await {
                 Ok(messages) => {
                     tracing::debug!(messages = messages.len(), rooms = rooms.len(), "caught up from the log");
                     for (id, message) in messages {
@@ -369,18 +377,25 @@ impl<H: Host> Bus<H> {
                     spans.extend([(middle, through), (after, middle)]);
                 }
                 Err(ReadError::TooMuch | ReadError::Trimmed) => self.host.lost(rooms.to_vec()),
+                Err(ReadError::OtherEpoch) => return Ok(false),
                 Err(ReadError::Unavailable(_)) => return Err(Broken::NotCaughtUp),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn collect(&self, rooms: &[RoomKey], after: Id, through: Id) -> Result<Vec<(Id, H::Message)>, ReadError> {
+    async fn collect(
+        &self,
+        rooms: &[RoomKey],
+        epoch: Epoch,
+        after: Id,
+        through: Id,
+    ) -> Result<Vec<(Id, H::Message)>, ReadError> {
         let mut messages = Vec::new();
         for chunk in rooms.chunks(ROOMS_PER_CALL) {
             let parts: Vec<Part> = chunk.iter().map(|room| Part { room: room.clone(), after, through }).collect();
             let mut lost = Vec::new();
-            for (part, found) in parts.iter().zip(self.logs.fetch(&parts).await?) {
+            for (part, found) in parts.iter().zip(self.logs.fetch(epoch, &parts).await?) {
                 match found {
                     Some(entries) => messages.extend(entries.into_iter().map(|(id, message, _)| (id, message))),
                     None => lost.push(part.room.clone()),

@@ -3,6 +3,11 @@
 -- then rooms.
 local pid = ARGV[3]
 local key, record = key_of(pid), { ns = ARGV[4] }
+local before = call('HMGET', key, 'gen', 'ended', 'start')
+if before[2] or (before[1] and before[3] ~= '') then
+  -- the call was repeated, perhaps late: what has happened to the session since stands
+  return before[3] or head()
+end
 local most = tonumber(ARGV[10])
 if most > 0 and call('ZCARD', due) >= most then
   return 'FULL'

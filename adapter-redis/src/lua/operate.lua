@@ -22,7 +22,9 @@ for i = 8 + rooms, #ARGV do
   local pid = ARGV[i]
   local key = key_of(pid)
   local record = load(key)
-  if record.gen and concerned(record) then
+  -- not when the call is repeated
+  if record.gen and record.operation ~= id and concerned(record) then
+    call('HSET', key, 'operation', id)
     if record.state == 'live' then
       local number = call('HINCRBY', key, 'ops', 1)
       call('HSET', key, format('p:%09d:', number) .. id, operation)

@@ -1,7 +1,6 @@
 -- Accepts a batch: each message is given its id, appended to the log of each of its rooms and published, in this order.
 -- KEYS: meta. ARGV: epoch, the publisher's slot (a field of meta), number of the batch, head of a logged record, what follows a
--- channel in the name of its log, channel of everybody, life of a log slice (ms), its length (ms), its most entries; then
--- the items:
+-- channel in the name of its log, channel of everybody; then the items:
 --   l channel record           to the log of one room, and to its channel
 --   m count channels... record to the logs of several rooms, and to everybody
 --   u channel record           to a channel only
@@ -10,7 +9,7 @@
 -- Answers "<ms> <seq>": the id of item 0 (that of item n is n more); then for each item that was not accepted anew
 -- " <item>:<id>" (a duplicate) or " <item>:conflict".
 local slot, number = ARGV[2], tonumber(ARGV[3])
-local seen = meta[4]
+local seen = meta[7]
 if seen then
   local before, reply = string.match(seen, '^(%d+) (.*)$')
   before = tonumber(before)
@@ -24,8 +23,8 @@ end
 next_batch()
 local first, count = last_seq, #ARGV
 local head_of_record = ARGV[4] .. format('%013d-%04d', last_ms, first / 1000)
-local suffix = ARGV[5] .. math.floor(last_ms / tonumber(ARGV[8]))
-local life, most, behind = ARGV[7], tonumber(ARGV[9]), now < last_ms
+local suffix = ARGV[5] .. math.floor(last_ms / slice_length)
+local life, behind = slice_length + retention, now < last_ms
 local reply = { last_ms .. ' ' .. first }
 
 local function append(channel, record)
@@ -35,12 +34,12 @@ local function append(channel, record)
     -- while the clock is behind the ids, a slice lasts longer than its name says
     call('PEXPIRE', key, life)
   end
-  if length > most then
+  if length > most_entries then
     call('LPOP', key)
   end
 end
 
-local i, item = 10, 0
+local i, item, written = 7, 0, false
 while i <= count do
   local kind, claim, fresh = ARGV[i], nil, true
   if kind == 'k' then
@@ -58,12 +57,18 @@ while i <= count do
     if fresh then
       local channel, record = ARGV[i + 1], head_of_record .. ARGV[i + 2]
       append(channel, record)
+      written = true
       call('PUBLISH', channel, record)
       last_seq = first + item
     end
     i = i + 3
   elseif kind == 'u' then
     if fresh then
+      if not written then
+        -- a Redis that takes no writes refuses here, before anything is sent
+        call('HSET', KEYS[1], 'ms', last_ms, 'seq', last_seq)
+        written = true
+      end
       call('PUBLISH', ARGV[i + 1], ARGV[i + 2])
     end
     i = i + 3
@@ -74,6 +79,7 @@ while i <= count do
       for room = i + 2, i + 1 + rooms do
         append(ARGV[room], record)
       end
+      written = true
       call('PUBLISH', ARGV[6], record)
       last_seq = first + item
     end

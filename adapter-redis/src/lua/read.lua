@@ -1,11 +1,10 @@
 -- Parts of rooms' logs. Complete up to the head of now.
--- KEYS: meta. ARGV: epoch, what follows a channel in the name of its log, length of a slice (ms), its most entries,
--- retention (ms), most bytes; then for each part: channel, after (id), through (id).
+-- KEYS: meta. ARGV: epoch, what follows a channel in the name of its log, most bytes; then for each part: channel, after
+-- (id), through (id).
 -- Answers for each part a list of records, or 'TRIMMED'; 'MORE' in place of all when it is over the bytes.
-local suffix, length, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local suffix, budget = ARGV[2], tonumber(ARGV[3])
 -- a clock that jumped ahead and came back has let slices expire: the ids remember it
-local oldest = id_of(math.max(math.max(now, last_ms) - tonumber(ARGV[5]), 0), 0)
-local budget = tonumber(ARGV[6])
+local oldest = id_of(math.max(math.max(now, last_ms) - retention, 0), 0)
 -- where the id stands in a record: version, kind, epoch
 local from, to = 11, 31
 local CHUNK = 64
@@ -29,7 +28,7 @@ local function newest_first(key, after, through, found)
     if budget < 0 then
       return true
     elseif #part < CHUNK then
-      return size < most
+      return size < most_entries
     end
     stop = stop - CHUNK
   end
@@ -37,13 +36,13 @@ local function newest_first(key, after, through, found)
 end
 
 local answer = {}
-for i = 7, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   local channel, after, through = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local found, complete = {}, after >= oldest
   if complete then
-    local first = math.floor(tonumber(string.sub(after, 1, 13)) / length)
-    local last = math.floor(tonumber(string.sub(through, 1, 13)) / length)
-    last = math.min(last, math.floor(last_ms / length))
+    local first = math.floor(tonumber(string.sub(after, 1, 13)) / slice_length)
+    local last = math.floor(tonumber(string.sub(through, 1, 13)) / slice_length)
+    last = math.min(last, math.floor(last_ms / slice_length))
     for slice = last, first, -1 do
       if not newest_first(channel .. suffix .. slice, after, through, found) then
         complete = false

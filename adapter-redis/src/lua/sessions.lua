@@ -3,7 +3,9 @@
 -- A session is a hash: version, ns, sid, subject, gen (raised by each new owner), owner (a node, or empty), state
 -- (live, or away: the client is not connected, or not yet again), changes (counts those made while away), start and
 -- confirmed (positions, empty when not of any epoch known), past (stays that have ended: room, since, until and a line
--- end), `r:<room>` (present stays: since), `p:<number>:<operation>` (what the owner has yet to do), ops (numbers them),
+-- end), attempt (to take it over: the last one), done and
+-- done_at (the owner's last change of rooms: its number and position), operation (the last one done to it while its
+-- client was away, or left to its owner), `r:<room>` (present stays: since), `p:<number>:<operation>` (what the owner has yet to do), ops (numbers them),
 -- waiting (how many). One that was ended on purpose is `ended` only, until nobody can ask for it any more.
 -- `due` holds when each session expires. `i:<ns>,<room>` holds the sessions of a room.
 local prefix = ARGV[2]

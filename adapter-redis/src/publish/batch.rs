@@ -5,10 +5,11 @@ use std::io::Write;
 use bytes::Bytes;
 use redis::{Cmd, RedisWrite};
 
+use crate::mutation::mutated;
 use crate::place::{Epoch, Id, Place};
 use crate::record::Writer;
 use crate::shard::Shard;
-use crate::{Names, RoomKey};
+use crate::{Names, RoomKey, reply};
 
 use super::{Accepted, Idempotency, Item, Outcome, PublishError};
 
@@ -57,7 +58,7 @@ impl Encoded {
     }
 
     fn write(&self, item: usize, names: &Names, life: u64, command: &mut Cmd) {
-        if let Some(Idempotency { key, digest }) = &self.idempotency {
+        if let Some(Idempotency { key, digest }) = self.idempotency.as_ref().filter(|_| !mutated!(IgnoreKey)) {
             command.arg("k").arg(names.idempotency(key)).arg(format!("{digest:016x}")).arg(life);
         }
         match &self.target {
@@ -76,11 +77,9 @@ impl Encoded {
 /// Adds what follows slot and number in a call.
 pub(super) fn write(command: &mut Cmd, shard: &Shard, epoch: Epoch, writer: Writer, items: &[&Encoded]) {
     let (names, settings) = (&shard.names, &shard.settings);
-    let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     command.arg(writer.logged_head(epoch)).arg(Names::log_suffix(epoch));
-    command.arg(names.everybody()).arg(ms(settings.retention + settings.slice)).arg(ms(settings.slice));
-    command.arg(settings.max_slice_entries);
-    let life = ms(settings.idempotency);
+    command.arg(names.everybody());
+    let life = reply::ms(settings.idempotency);
     items.iter().enumerate().for_each(|(number, item)| item.write(number, names, life, command));
 }
 

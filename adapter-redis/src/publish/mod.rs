@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Event;
+use crate::mutation::mutated;
 use crate::place::Place;
 use crate::record::Writer;
 use crate::script::Script;
@@ -181,6 +182,7 @@ impl Publisher {
                 // what it did, if anything, was lost with its epoch
                 return all(PublishError::Unknown);
             }
+            let number = if mutated!(RetryAnew) && in_doubt.is_some() { number + (1 << 40) } else { number };
             let call = |command: &mut redis::Cmd| {
                 command.arg(format!("b:{}:{slot}", self.instance)).arg(number);
                 batch::write(command, &self.shard, epoch, self.writer, items)

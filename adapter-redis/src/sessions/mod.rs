@@ -8,10 +8,12 @@
 mod record;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::Value;
 use smol_str::SmolStr;
 
+use crate::mutation::mutated;
 use crate::names::RoomKey;
 use crate::nodes::Tag;
 use crate::place::Place;
@@ -159,12 +161,14 @@ pub(crate) struct Sessions {
     shard: Arc<Shard>,
     writer: Writer,
     tag: Tag,
+    /// Numbers changes of rooms.
+    changes: AtomicU64,
 }
 
 impl Sessions {
     pub(crate) fn new(shard: Arc<Shard>, tag: Tag) -> Self {
         let writer = Writer(shard.settings.format);
-        Sessions { shard, writer, tag }
+        Sessions { shard, writer, tag, changes: AtomicU64::new(1) }
     }
 
     /// Calls a script of the session store; `arguments` follow the prefix.
@@ -225,8 +229,9 @@ impl Sessions {
     /// Makes this node the owner of a session, and fences the earlier one.
     pub(crate) async fn take_over(&self, pid: &str, namespace: &str, subject: &str) -> Result<Session, TakeOverError> {
         let channels = self.shard.names.node_channels();
-        let fence = self.writer.fence_head();
-        let arguments = [pid, namespace, subject, self.tag.as_str(), &self.ttl(), &self.ended_ttl(), &channels, &fence];
+        let (fence, attempt) = (self.writer.fence_head(), hex::encode(rand::random::<[u8; 8]>()));
+        let (ttl, ended) = (self.ttl(), self.ended_ttl());
+        let arguments = [pid, namespace, subject, self.tag.as_str(), &ttl, &ended, &channels, &fence, &attempt];
         let reply = self.call(Script::TakeOver, &arguments).await?;
         if is(&reply, "UNKNOWN") {
             return Err(TakeOverError::Unknown);
@@ -264,10 +269,11 @@ impl Sessions {
         let channel = self.shard.names.node_channel(self.tag.as_str());
         let rooms: Vec<String> = change.join.iter().chain(&change.leave).map(Room::to_string).collect();
         let entering = change.join.len().to_string();
+        let number = self.changes.fetch_add(1, Ordering::Relaxed);
         let operation = change.operation.as_deref().unwrap_or_default();
         let call = |up: &crate::shard::Up, command: &mut redis::Cmd| {
             command.arg(self.shard.names.prefix()).arg(key.pid.as_str()).arg(&generation).arg(operation);
-            command.arg(&channel).arg(self.writer.position_head(up.epochs.current())).arg(&entering);
+            command.arg(&channel).arg(self.writer.position_head(up.epochs.current())).arg(number).arg(&entering);
             let _ = rooms.iter().fold(command, |command, room| command.arg(room));
         };
         let reply = self.shard.call(Script::ChangeRooms, &[], call).await?;
@@ -284,7 +290,11 @@ impl Sessions {
             }
         };
         let reply = array(self.shard.call(Script::Refresh, &[], call).await?)?;
-        reply.into_iter().map(attention).collect()
+        let mut attention: Vec<_> = reply.into_iter().map(attention).collect::<Result<_, _>>()?;
+        if mutated!(IgnoreWaiting) {
+            attention.retain(|(_, attention)| !matches!(attention, Attention::Waiting(_)));
+        }
+        Ok(attention)
     }
 
     /// The client has gone.

@@ -52,6 +52,11 @@ impl Epochs {
         self.previous.is_none()
     }
 
+    /// The same, when nothing from before it is held any more.
+    pub(crate) fn anew(self) -> Self {
+        Epochs { floor: Id::ZERO, ..self }
+    }
+
     /// The epoch of an id that this node holds.
     pub fn place(&self, id: Id) -> Place {
         let is_current = id > self.floor && id >= self.start;
@@ -80,5 +85,6 @@ mod tests {
         assert!(epochs.is_entangled());
         assert_eq!(epochs.place(Id::new(25, 0)).epoch, b, "the node holds it since before");
         assert_eq!(epochs.place(Id::new(31, 0)).epoch, a);
+        assert_eq!(epochs.anew().place(Id::new(25, 0)).epoch, a, "it has let go of that");
     }
 }

@@ -115,6 +115,13 @@ impl Shard {
         *self.epochs.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing of the epochs before is held here any more.
+    pub(crate) fn begin_anew(&self) {
+        let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
+        *epochs = epochs.anew();
+        self.position.store(epochs.before_start().0, Ordering::Relaxed);
+    }
+
     /// Told when the link goes up or down, or finds another epoch.
     pub(crate) fn watch(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
@@ -254,7 +261,7 @@ impl Shard {
     /// Opens a connection and makes it the link.
     async fn open(&self, commands: Arc<dyn Commands>) -> Result<(), RedisError> {
         let position = self.position();
-        let opened = opening::open(&*commands, &self.names.meta(), position).await?;
+        let opened = opening::open(&*commands, &self.names.meta(), position, &self.settings).await?;
         if opened.info.may_evict {
             tracing::warn!("redis may evict keys, which ends recovery each time: set maxmemory-policy to noeviction");
         }
@@ -293,6 +300,7 @@ impl Shard {
                     Some(up) => {
                         back_off.reset();
                         tokio::select! {
+                            biased;
                             _ = link.changed() => {}
                             () = tokio::time::sleep(INQUIRY) => self.inquire(&up).await,
                         }

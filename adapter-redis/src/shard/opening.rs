@@ -3,7 +3,9 @@
 
 use redis::{RedisError, RedisResult, Value, from_redis_value};
 
+use crate::Settings;
 use crate::place::{Epoch, Id};
+use crate::reply::ms;
 use crate::script::{Digests, Script};
 use crate::server::Commands;
 
@@ -49,7 +51,7 @@ pub(super) async fn inquire(commands: &dyn Commands) -> RedisResult<Info> {
 
 /// Loads the scripts, and finds or begins the epoch. `floor`: a new epoch
 /// begins after this.
-pub(super) async fn open(commands: &dyn Commands, meta: &str, floor: Id) -> RedisResult<Opened> {
+pub(super) async fn open(commands: &dyn Commands, meta: &str, floor: Id, settings: &Settings) -> RedisResult<Opened> {
     let info = inquire(commands).await?;
     if !info.is_master {
         return Err(refused("this Redis is a replica"));
@@ -64,6 +66,7 @@ pub(super) async fn open(commands: &dyn Commands, meta: &str, floor: Id) -> Redi
     call.arg(digests.get(Script::OpenEpoch)).arg(1).arg(meta);
     call.arg(&info.run).arg(Epoch::random().to_string());
     call.arg(floor.ms()).arg(floor.sequence()).arg(info.evicted);
+    call.arg(ms(settings.slice)).arg(ms(settings.retention)).arg(settings.max_slice_entries);
     let found: Vec<Value> = from_redis_value(commands.send(call).await?)?;
     let number = |index: usize| -> RedisResult<u64> {
         from_redis_value(found.get(index).cloned().unwrap_or(Value::Nil)).map_err(RedisError::from)

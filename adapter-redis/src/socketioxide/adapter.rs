@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, join_all};
+use futures_util::future::{BoxFuture, Either};
 use futures_util::{FutureExt, StreamExt, stream};
+use socketioxide_core::Value;
 use socketioxide_core::adapter::errors::{AdapterError, BroadcastError};
 use socketioxide_core::adapter::{
     AckStreamItem, BroadcastFlags, BroadcastOptions, CoreAdapter, CoreLocalAdapter, DefinedAdapter, RemoteSocketData,
@@ -15,10 +16,8 @@ use socketioxide_core::adapter::{
 };
 use socketioxide_core::packet::Packet;
 use socketioxide_core::parser::Parse;
-use socketioxide_core::{Sid, Value};
 
 use super::node::{Cluster, Namespace, Node};
-use super::selection::Selection;
 use super::wire::{self, Acknowledged, Acknowledging, Answer, Asked, Doing, Listed};
 use super::{Error, names, packet};
 use crate::{Event, Item, Room, Unavailable};
@@ -29,20 +28,20 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// socketioxide's adapter on the bus and log of Carillon. See the module.
 pub struct CarillonAdapter<E: SocketEmitter> {
     node: Node,
-    local: CoreLocalAdapter<E>,
+    pub(super) local: CoreLocalAdapter<E>,
     /// Since `init`.
     cluster: OnceLock<Arc<Cluster>>,
 }
 
 /// Sockets in some rooms but not in others, on whichever node.
 #[derive(Debug, PartialEq, Eq)]
-struct Target {
-    rooms: Vec<Room>,
-    except: Vec<Room>,
+pub(super) struct Target {
+    pub(super) rooms: Vec<Room>,
+    pub(super) except: Vec<Room>,
 }
 
 impl Target {
-    fn of(options: &BroadcastOptions) -> Result<Self, Error> {
+    pub(super) fn of(options: &BroadcastOptions) -> Result<Self, Error> {
         let rooms = |names: &[Name]| names.iter().map(|name| names::room(name)).collect::<Result<Vec<_>, _>>();
         let is_broadcast = options.has_flag(BroadcastFlags::Broadcast);
         let mut target = Target { rooms: rooms(&options.rooms)?, except: rooms(&options.except)? };
@@ -106,9 +105,7 @@ impl<E: SocketEmitter> CarillonAdapter<E> {
                 Err(_) => partial = true,
             }
         }
-        if partial {
-            tracing::warn!("not every node of the cluster has answered in time");
-        }
+        warn_of_missing(partial);
         Ok(sockets)
     }
 
@@ -154,6 +151,12 @@ impl<E: SocketEmitter> CarillonAdapter<E> {
     }
 }
 
+fn warn_of_missing(partial: bool) {
+    if partial {
+        tracing::warn!("not every node of the cluster has answered in time");
+    }
+}
+
 impl<E: SocketEmitter> DefinedAdapter for CarillonAdapter<E> {}
 
 /// The answers of sockets on any node.
@@ -189,7 +192,10 @@ impl<E: SocketEmitter> CoreAdapter<E> for CarillonAdapter<E> {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.node.leave(self.local.path()).await;
+        let path = self.local.path();
+        if self.node.forget(path, std::ptr::from_ref(self).cast()) {
+            self.node.leave(path).await;
+        }
         Ok(())
     }
 
@@ -218,6 +224,7 @@ impl<E: SocketEmitter> CoreAdapter<E> for CarillonAdapter<E> {
         if !event.rooms.is_empty() {
             let timeout = timeout.unwrap_or_else(|| self.local.ack_timeout());
             let answers = self.cluster()?.ask_recipients(&event, timeout).await?;
+            warn_of_missing(answers.partial);
             let read = |answer: &bytes::Bytes| serde_json::from_slice::<Acknowledged>(answer).ok();
             let answers = answers.answers.iter().filter_map(read).flat_map(|answer| answer.answers);
             items.extend(answers.filter_map(|Acknowledging { socket, args }| {
@@ -233,7 +240,7 @@ impl<E: SocketEmitter> CoreAdapter<E> for CarillonAdapter<E> {
             self.local.add_sockets(options, rooms);
             return Ok(());
         }
-        let rooms = rooms.into_room_iter().map(|name| names::room(&name)).collect::<Result<Vec<_>, _>>()?;
+        let rooms = names::joinable(rooms.into_room_iter())?;
         self.operate(&options, Doing::Join(wire::written(&rooms))).await
     }
 
@@ -242,7 +249,7 @@ impl<E: SocketEmitter> CoreAdapter<E> for CarillonAdapter<E> {
             self.local.del_sockets(options, rooms);
             return Ok(());
         }
-        let rooms = rooms.into_room_iter().map(|name| names::room(&name)).collect::<Result<Vec<_>, _>>()?;
+        let rooms = names::joinable(rooms.into_room_iter())?;
         self.operate(&options, Doing::Leave(wire::written(&rooms))).await
     }
 
@@ -276,100 +283,6 @@ impl<E: SocketEmitter> CoreAdapter<E> for CarillonAdapter<E> {
 
     fn get_local(&self) -> &CoreLocalAdapter<E> {
         &self.local
-    }
-}
-
-impl<E: SocketEmitter> Namespace for CarillonAdapter<E> {
-    fn deliver(&self, event: &Event) {
-        let Some(packet) = packet::packet(self.local.path(), event) else {
-            tracing::error!("an event on the bus is not UTF-8");
-            return;
-        };
-        let selection = Selection::new(&event.rooms, &event.except);
-        let send = |packet, mut options: BroadcastOptions| {
-            if event.volatile {
-                options.add_flag(BroadcastFlags::Volatile);
-            }
-            if let Err(errors) = self.local.broadcast(packet, options) {
-                tracing::debug!(sockets = errors.len(), "sockets that could not take an event");
-            }
-        };
-        match selection.options() {
-            Some(options) => send(packet, options),
-            None => {
-                selection
-                    .sids(&self.local)
-                    .into_iter()
-                    .for_each(|sid| send(packet.clone(), BroadcastOptions::new(sid)));
-            }
-        }
-    }
-
-    fn ask(&self, event: &Event, timeout: Duration) -> BoxFuture<'static, Acknowledged> {
-        let Some(packet) = packet::packet(self.local.path(), event) else {
-            tracing::error!("an event on the bus is not UTF-8");
-            return std::future::ready(Acknowledged::default()).boxed();
-        };
-        let mut expected = 0;
-        let ask = |sid: Sid| {
-            let options = BroadcastOptions::new(sid);
-            let (answers, count) = self.local.broadcast_with_ack(packet.clone(), options, Some(timeout));
-            expected += count as usize;
-            answers.collect::<Vec<_>>()
-        };
-        let selection = Selection::new(&event.rooms, &event.except);
-        let asked = join_all(selection.sids(&self.local).into_iter().map(ask).collect::<Vec<_>>());
-        let answer = |(sid, answer): AckStreamItem<E::AckError>| {
-            Some(Acknowledging { socket: names::id(sid, None).into(), args: packet::inline(answer.ok()?)? })
-        };
-        asked
-            .map(move |answers| Acknowledged {
-                expected,
-                answers: answers.into_iter().flatten().filter_map(answer).collect(),
-            })
-            .boxed()
-    }
-
-    fn operate(&self, asked: &Asked) -> Answer {
-        let Some(rooms) = wire::read(&asked.rooms) else {
-            tracing::error!(
-                "a question of another node names rooms that are not known here: is it of a newer version?"
-            );
-            return Answer { partial: true, ..Answer::default() };
-        };
-        let sids = Selection::new(&rooms, &[]).sids(&self.local);
-        let names = |rooms: &[String]| -> Vec<Name> {
-            rooms.iter().filter_map(|room| names::name(&Room::parse(room)?)).collect()
-        };
-        let mut answer = Answer { count: sids.len(), ..Answer::default() };
-        match &asked.action {
-            Doing::Join(rooms) => {
-                let rooms = names(rooms);
-                sids.iter().for_each(|sid| self.local.add_sockets(BroadcastOptions::new(*sid), rooms.clone()));
-            }
-            Doing::Leave(rooms) => {
-                let rooms = names(rooms);
-                sids.iter().for_each(|sid| self.local.del_sockets(BroadcastOptions::new(*sid), rooms.clone()));
-            }
-            Doing::Disconnect { close: _ } => {
-                for sid in &sids {
-                    if self.local.disconnect_socket(BroadcastOptions::new(*sid)).is_err() {
-                        tracing::debug!(%sid, "a socket to disconnect has gone already");
-                    }
-                }
-            }
-            Doing::List => {
-                let rooms =
-                    |sid| self.local.socket_rooms(sid).iter().filter_map(|name| names::room(name).ok()).collect();
-                let listed = |sid: Sid| {
-                    let rooms: Vec<Room> = rooms(sid);
-                    Listed { id: names::id(sid, None).into(), rooms: wire::written(&rooms) }
-                };
-                answer.sockets = sids.into_iter().map(listed).collect();
-            }
-            Doing::Count => {}
-        }
-        answer
     }
 }
 

@@ -6,7 +6,7 @@
 //! # use std::time::Duration;
 //! use adapter_redis::Settings;
 //! use adapter_redis::server::{Address, RedisServer};
-//! use adapter_redis::socketioxide::{CarillonAdapter, Node};
+//! use adapter_redis::socketioxide::{CarillonAdapter, Intervals, Node};
 //! use socketioxide::SocketIo;
 //! use socketioxide::extract::SocketRef;
 //!
@@ -20,7 +20,8 @@
 //!     connect_timeout: Duration::from_secs(5),
 //!     response_timeout: Duration::from_secs(5),
 //! })?;
-//! let node = Node::new(Arc::new(server), Settings::default());
+//! let settings = Settings { prefix: "carillon".into(), ..Intervals::default().settings() };
+//! let node = Node::new(Arc::new(server), settings);
 //! let (layer, io) = SocketIo::builder().with_adapter::<CarillonAdapter<_>>(node).build_layer();
 //! io.ns("/", async |socket: SocketRef<CarillonAdapter<_>>| socket.join("news")).await?;
 //! io.to("news").emit("headline", "to members on all gateways, and to own sockets").await?;
@@ -37,14 +38,10 @@
 //!
 //! # Settings that must be those of the gateways
 //!
-//! [`Settings::prefix`], and [`Settings::retention`], [`Settings::slice`] and
-//! [`Settings::max_slice_entries`], by which a gateway finds events in the log:
-//! written under others, they are missed by who recovers. With the intervals of
-//! the gateway's configuration: `retention = recovery.window +
-//! engine.ping_interval + 2 · engine.ping_timeout + 2 · recovery.refresh + 10 s`,
-//! `slice = retention / 3`, at least 1 s, `max_slice_entries =
-//! recovery.max_entries_per_room`. Namespaces that gateways have with
-//! `recovery = false` are named to [`Node::without_recovery`].
+//! [`Settings::prefix`], and the [`Intervals`] by which a gateway finds events
+//! in the log: written under others, they are missed by who recovers, and
+//! nobody is told. Namespaces that gateways have with `recovery = false` are
+//! named to [`Node::without_recovery`].
 //!
 //! # Rooms
 //!
@@ -91,13 +88,12 @@
 //! [socketioxide]: https://docs.rs/socketioxide
 //! [`Socket`]: https://docs.rs/socketioxide/latest/socketioxide/socket/struct.Socket.html
 //! [`Settings::prefix`]: crate::Settings::prefix
-//! [`Settings::retention`]: crate::Settings::retention
-//! [`Settings::slice`]: crate::Settings::slice
-//! [`Settings::max_slice_entries`]: crate::Settings::max_slice_entries
 
 mod adapter;
+mod intervals;
 mod names;
 mod node;
+mod own;
 mod packet;
 mod selection;
 mod wire;
@@ -110,6 +106,7 @@ use socketioxide_core::adapter::errors::AdapterError;
 use crate::{PublishError, Unavailable};
 
 pub use adapter::{CarillonAdapter, Init};
+pub use intervals::Intervals;
 pub use names::BadRoom;
 pub use node::Node;
 

@@ -39,6 +39,8 @@ pub enum BadRoom {
     ControlCharacter,
     #[error("{SOCKET:?} is followed by the id of a socket, of {SID} or {ID} characters")]
     NoSocket,
+    #[error("the room of one socket is nobody else's to join or leave")]
+    Own,
 }
 
 /// What a room of socketioxide is called in the cluster.
@@ -63,6 +65,16 @@ pub(super) fn room(name: &str) -> Result<Room, BadRoom> {
         return Err(BadRoom::ControlCharacter);
     }
     Ok(user.map_or_else(|| Room::Named(name.into()), |user| Room::User(user.into())))
+}
+
+/// The same for rooms that sockets are to join or leave.
+pub(super) fn joinable(rooms: impl Iterator<Item = Cow<'static, str>>) -> Result<Vec<Room>, BadRoom> {
+    rooms
+        .map(|name| match room(&name)? {
+            Room::All | Room::Socket(_) => Err(BadRoom::Own),
+            room @ (Room::User(_) | Room::Named(_)) => Ok(room),
+        })
+        .collect()
 }
 
 /// What a room of the cluster is called here; `None` when no room here is it,
@@ -145,6 +157,9 @@ mod tests {
             assert_eq!(room(text), Err(error), "{text:?}");
         }
         assert!(room(&long[1..]).is_ok());
+        let join = |name: &'static str| joinable([name.into()].into_iter());
+        assert_eq!(join("socket:abcdefghijklmnop"), Err(BadRoom::Own));
+        assert_eq!(join("news"), Ok(vec![Room::Named("news".into())]));
     }
 
     #[test]

@@ -31,12 +31,14 @@ const TAGS: usize = 16;
 /// does so, and leaves the cluster when the last one is closed, as by
 /// `SocketIo::close`.
 #[derive(Clone)]
-pub struct Node(Arc<Inner>);
+pub struct Node {
+    inner: Arc<Inner>,
+    without_recovery: Arc<[String]>,
+}
 
 struct Inner {
     server: Arc<dyn Server>,
     settings: Settings,
-    without_recovery: Vec<String>,
     namespaces: Arc<Namespaces>,
     running: tokio::sync::Mutex<Option<Running>>,
 }
@@ -52,61 +54,51 @@ struct Running {
 }
 
 impl Node {
-    /// Connects nothing yet. [`Settings::prefix`], [`Settings::retention`],
-    /// [`Settings::slice`] and [`Settings::max_slice_entries`] must be what the
-    /// gateways of the cluster have: see the module.
+    /// Connects nothing yet. `settings`: of the gateways' prefix and
+    /// [`Intervals`](super::Intervals).
     pub fn new(server: Arc<dyn Server>, settings: Settings) -> Self {
-        Node(Arc::new(Inner {
-            server,
-            settings,
-            without_recovery: Vec::new(),
-            namespaces: Arc::default(),
-            running: tokio::sync::Mutex::default(),
-        }))
+        let (namespaces, running) = (Arc::default(), tokio::sync::Mutex::default());
+        Node { inner: Arc::new(Inner { server, settings, namespaces, running }), without_recovery: Arc::default() }
     }
 
     /// Namespaces that the gateways have without recovery: what is emitted to
     /// them is not logged.
     #[must_use]
     pub fn without_recovery(self, namespaces: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let Inner { server, settings, .. } = &*self.0;
-        Node(Arc::new(Inner {
-            server: Arc::clone(server),
-            settings: settings.clone(),
-            without_recovery: namespaces.into_iter().map(Into::into).collect(),
-            namespaces: Arc::default(),
-            running: tokio::sync::Mutex::default(),
-        }))
+        Node { without_recovery: namespaces.into_iter().map(Into::into).collect(), ..self }
     }
 
     pub(super) fn has_recovery(&self, namespace: &str) -> bool {
-        !self.0.without_recovery.iter().any(|without| without == namespace)
+        !self.without_recovery.iter().any(|without| without == namespace)
     }
 
     /// Resolves when what is published to the namespace comes to it.
     pub(super) async fn enter(&self, name: &str, namespace: Weak<dyn Namespace>) -> Result<Arc<Cluster>, Error> {
         let cluster = {
-            let mut running = self.0.running.lock().await;
+            let mut running = self.inner.running.lock().await;
             let cluster = match &*running {
                 Some(running) => Arc::clone(&running.cluster),
                 None => Arc::clone(&running.insert(self.start().await?).cluster),
             };
-            self.0.namespaces.lock().insert(name.into(), namespace);
+            self.inner.namespaces.lock().insert(name.into(), namespace);
             cluster
         };
         cluster.hear_all(name).await;
         Ok(cluster)
     }
 
-    /// Nothing comes to the namespace any more.
+    /// Nothing comes to the namespace any more. False when it was not the one
+    /// of this name.
+    pub(super) fn forget(&self, name: &str, namespace: *const ()) -> bool {
+        let mut namespaces = self.inner.namespaces.lock();
+        let is_it = namespaces.get(name).is_some_and(|it| std::ptr::addr_eq(it.as_ptr(), namespace));
+        is_it && namespaces.remove(name).is_some()
+    }
+
+    /// Follows [`Self::forget`]; with the last namespace the node leaves.
     pub(super) async fn leave(&self, name: &str) {
-        let mut running = self.0.running.lock().await;
-        let is_last = {
-            let mut namespaces = self.0.namespaces.lock();
-            namespaces.remove(name);
-            namespaces.is_empty()
-        };
-        if !is_last {
+        let mut running = self.inner.running.lock().await;
+        if !self.inner.namespaces.lock().is_empty() {
             running.iter().for_each(|running| running.cluster.hear_all_no_more(name));
         } else if let Some(Running { stop, mut tasks, .. }) = running.take() {
             stop.cancel();
@@ -117,8 +109,8 @@ impl Node {
     async fn start(&self) -> Result<Running, Error> {
         for _ in 0..TAGS {
             let (questions, waiting) = mpsc::channel(QUESTIONS);
-            let local = Local { namespaces: Arc::clone(&self.0.namespaces), questions };
-            let (server, settings) = (Arc::clone(&self.0.server), self.0.settings.clone());
+            let local = Local { namespaces: Arc::clone(&self.inner.namespaces), questions };
+            let (server, settings) = (Arc::clone(&self.inner.server), self.inner.settings.clone());
             let cluster = RedisAdapter::new(server, settings, Tag::random(), Arc::new(local));
             let stop = CancellationToken::new();
             let mut parts = cluster.tasks(&stop);
@@ -223,7 +215,9 @@ impl Host for Local {
     /// Own sockets do not recover.
     fn lost(&self, _: Vec<RoomKey>) {}
 
-    fn entangled(&self) {}
+    async fn entangled(&self) {}
+
+    fn new_epoch(&self) {}
 
     /// Own sockets have no sessions.
     fn fence(&self, _: &str, _: &str, _: u64) {}

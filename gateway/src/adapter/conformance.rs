@@ -12,7 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use crate::message::{Draft, Idempotency, Message, NamespaceId, NamespaceRef, Namespaces, Position, Room, SocketId};
+use crate::message::{
+    Draft, Epoch, Idempotency, Message, NamespaceId, NamespaceRef, Namespaces, Position, Room, SocketId,
+};
 use crate::protocol::Body;
 
 use super::{Adapter, Node, Operation, Published, Range, ReadError, ReadLimit, Report};
@@ -143,7 +145,7 @@ impl Node for Recorder {
 
     fn refresh(&self) {}
 
-    fn begin_anew(&self) {
+    async fn begin_anew(&self) {
         panic!("nothing begins anew here");
     }
 
@@ -214,6 +216,10 @@ impl Rig {
         self.adapter.head().await.unwrap().position
     }
 
+    pub(crate) async fn epoch(&self) -> Epoch {
+        self.adapter.head().await.unwrap().epoch
+    }
+
     /// Ids in a room's log.
     pub(crate) async fn read(&self, n: u32, after: Position, through: Position) -> Result<Vec<Position>, ReadError> {
         self.read_at_most(n, after, through, PLENTY).await
@@ -227,7 +233,7 @@ impl Rig {
         limit: ReadLimit,
     ) -> Result<Vec<Position>, ReadError> {
         let ranges = [Range { room: room(n), after, through }];
-        let logs = self.adapter.read(namespace().id, &ranges, limit).await?;
+        let logs = self.adapter.read(namespace().id, self.epoch().await, &ranges, limit).await?;
         Ok(ids(&logs.concat()))
     }
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
+use crate::message::{Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
 
 pub use session::{
     Attached, Attention, Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, Stays, TakeOverError,
@@ -167,8 +167,9 @@ pub trait Node: Send + Sync + 'static {
     fn refresh(&self);
 
     /// What clients were sent cannot be put into one order with what comes:
-    /// all connections end, and their sessions.
-    fn begin_anew(&self);
+    /// all connections end, and their sessions. Resolves when nothing more is
+    /// sent to them.
+    async fn begin_anew(&self);
 
     /// Closes the connection that holds this socket under an older generation.
     fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64);
@@ -200,10 +201,12 @@ pub trait Adapter: Send + Sync + 'static {
     /// The position of the last message.
     async fn head(&self) -> Result<Offset, Unavailable>;
 
-    /// Each range's messages, in order.
+    /// Each range's messages, in order. The positions are of `epoch`: of another
+    /// epoch's log nothing can be shown to be complete.
     async fn read(
         &self,
         namespace: NamespaceId,
+        epoch: Epoch,
         ranges: &[Range],
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<Message>>>, ReadError>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapter_redis as redis;
 use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
 use crate::adapter::redis::RedisAdapter;
@@ -60,11 +61,15 @@ impl Adapters {
     pub(super) async fn joined(&self) -> Result<()> {
         let Some((adapter, registry)) = &self.shared else { return Ok(()) };
         anyhow::ensure!(adapter.register().await, "another node has this node's tag; started again, it takes another");
-        loop {
-            if let Ok(secret) = adapter.secret().await {
-                registry.trust(secret);
-                return Ok(());
-            }
+        while registry.learn().await.is_err() {}
+        Ok(())
+    }
+
+    /// What it does besides, until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        match self.shared {
+            Some((_, registry)) => registry.run(stop).await,
+            None => stop.cancelled().await,
         }
     }
 }

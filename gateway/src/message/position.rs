@@ -65,6 +65,10 @@ impl Epoch {
     pub fn random() -> Self {
         Epoch(NonZeroU32::new(rand::random()).unwrap_or(NonZeroU32::MIN))
     }
+
+    pub fn number(self) -> NonZeroU32 {
+        self.0
+    }
 }
 
 impl From<NonZeroU32> for Epoch {

@@ -1,31 +1,54 @@
 //! The nodes that meet in Redis.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use crate::adapter::redis::RedisAdapter;
 use crate::message::NodeTag;
 
 use super::directory::{Directory, Peer, Unavailable};
 
+/// Between two looks at the secret, which Redis may have lost.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// The directory that the nodes keep in Redis.
 pub struct Registry {
     tag: NodeTag,
     adapter: Arc<RedisAdapter>,
-    secret: OnceLock<Arc<[u8]>>,
+    secret: RwLock<Option<Arc<[u8]>>>,
 }
 
 impl Registry {
     /// `tag` as the adapter was made with.
     pub fn new(tag: NodeTag, adapter: Arc<RedisAdapter>) -> Self {
-        Registry { tag, adapter, secret: OnceLock::new() }
+        Registry { tag, adapter, secret: RwLock::default() }
     }
 
-    /// From here on other nodes' requests are believed.
-    pub fn trust(&self, secret: Vec<u8>) {
-        // it does not change in the life of a deployment
-        let _ = self.secret.set(secret.into());
+    /// Learns the secret, or gives its own to those who come after a loss.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached.
+    pub async fn learn(&self) -> Result<(), Unavailable> {
+        let own = self.secret();
+        let secret = self.adapter.secret(own.as_deref()).await.map_err(|_| Unavailable)?;
+        *self.secret.write().unwrap_or_else(PoisonError::into_inner) = Some(secret.into());
+        Ok(())
+    }
+
+    /// Keeps what it knows current, until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            // unreachable now: the next look finds it
+            let _ = self.learn().await;
+        }
     }
 }
 
@@ -41,6 +64,6 @@ impl Directory for Registry {
     }
 
     fn secret(&self) -> Option<Arc<[u8]>> {
-        self.secret.get().cloned()
+        self.secret.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -125,6 +125,11 @@ impl Feed {
         }
     }
 
+    /// CONNECT has been answered.
+    pub fn is_connected(&self) -> bool {
+        !matches!(self.state, State::Opening(_))
+    }
+
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
     }

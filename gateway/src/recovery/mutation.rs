@@ -36,10 +36,14 @@ pub(crate) enum Mutation {
     ForgetPastStays,
     /// What the client shows is not believed.
     IgnoreOffset,
+    /// What was missed is read up to one position, and the cut fixed at a later one.
+    CutAfterRead,
+    /// An offset of any epoch is taken for one of the present.
+    IgnoreEpoch,
 }
 
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 15] = [
+    pub(crate) const ALL: [Mutation; 17] = [
         Mutation::SkipHold,
         Mutation::ReadBeforeConfirmation,
         Mutation::DropSince,
@@ -55,6 +59,8 @@ impl Mutation {
         Mutation::OncePerRoom,
         Mutation::ForgetPastStays,
         Mutation::IgnoreOffset,
+        Mutation::CutAfterRead,
+        Mutation::IgnoreEpoch,
     ];
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::message::{Message, NamespaceId, Position, Room};
 
@@ -22,8 +22,8 @@ pub enum Delivery {
         namespace: NamespaceId,
         rooms: Arc<[Room]>,
     },
-    /// What follows must not reach any client of now.
-    BeginAnew,
+    /// What follows must not reach any client of now; dropped when done.
+    BeginAnew(mpsc::Sender<()>),
 }
 
 /// Bounded in bytes. One side puts and announces, one worker takes all that

@@ -174,11 +174,15 @@ impl Node for Router {
         }
     }
 
-    fn begin_anew(&self) {
+    async fn begin_anew(&self) {
+        let (done, mut all) = mpsc::channel(1);
         for worker in &self.workers {
-            worker.mailbox.put(Delivery::BeginAnew);
+            worker.mailbox.put(Delivery::BeginAnew(done.clone()));
             worker.mailbox.announce();
         }
+        drop(done);
+        // nothing is sent: it ends when the last worker drops its end
+        let _ = all.recv().await;
     }
 
     async fn operate(&self, operation: Operation) -> Report {

@@ -68,6 +68,11 @@ impl<R: Recipient> Shard<R> {
         self.position = self.position.max(position);
     }
 
+    /// Positions count anew; no member of now is sent anything more.
+    pub fn begin_anew(&mut self) {
+        self.position = Position::ZERO;
+    }
+
     /// Offers messages to the members of their rooms, in this order for each;
     /// answers how many were sent.
     ///

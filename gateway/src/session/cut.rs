@@ -18,7 +18,7 @@ use crate::adapter::{
     Adapter, Attached, Membership, NewSession, OperationId, ReadError, ReadLimit, RoomChange, SessionKey, Stays,
     TakenOver, Unavailable, WriteError,
 };
-use crate::message::{Message, NamespaceRef, Offset, Position, Room, SocketId};
+use crate::message::{Epoch, Message, NamespaceRef, Offset, Position, Room, SocketId};
 use crate::recovery::{Released, Stay, merge, mutated, ranges};
 use crate::rooms::{Recipient, Router, Shard};
 
@@ -157,7 +157,8 @@ impl<R: Paced> Cut<'_, R> {
         if from > through {
             return Err(CutError::Ahead);
         }
-        let messages = self.missed(&memberships(stays, socket), from, through).await?;
+        let messages = self.missed(&memberships(stays, socket), taken.epoch, from, through).await?;
+        let through = if mutated!(CutAfterRead) { self.adapter.head().await?.position } else { through };
         self.settle(recipient, &rooms, through);
         Ok(Missed { messages, through })
     }
@@ -191,9 +192,9 @@ impl<R: Paced> Cut<'_, R> {
                         // what was held went with the log
                         return Err(ReadError::Trimmed.into());
                     }
-                    let through = through.position;
+                    let (epoch, through) = (through.epoch, through.position);
                     let memberships = present(recipient);
-                    let messages = self.missed(&memberships, from, through).await?;
+                    let messages = self.missed(&memberships, epoch, from, through).await?;
                     let rooms: Vec<Room> = memberships.into_iter().map(|stay| stay.room).collect();
                     self.settle(recipient, &rooms, through);
                     self.replay(recipient, Missed { messages, through }).await?;
@@ -310,11 +311,12 @@ impl<R: Paced> Cut<'_, R> {
     async fn missed(
         &self,
         memberships: &[Membership],
+        epoch: Epoch,
         from: Position,
         through: Position,
     ) -> Result<Vec<Arc<Message>>, CutError> {
         let ranges = ranges(memberships, from, through);
-        let logs = self.adapter.read(self.namespace.id, &ranges, self.limit).await?;
+        let logs = self.adapter.read(self.namespace.id, epoch, &ranges, self.limit).await?;
         Ok(merge(logs, memberships))
     }
 
@@ -350,6 +352,7 @@ fn present_rooms(stays: &Stays, socket: SocketId) -> Vec<Room> {
 /// Up to where the client has everything: the latest of what is known. `None`
 /// when nothing is known of the present epoch.
 pub(crate) fn resume_from(taken: &TakenOver, offset: Option<Offset>) -> Option<Position> {
-    let offset = offset.filter(|offset| offset.epoch == taken.epoch && !mutated!(IgnoreOffset));
+    let (believed, any_epoch) = (!mutated!(IgnoreOffset), mutated!(IgnoreEpoch));
+    let offset = offset.filter(|offset| believed && (any_epoch || offset.epoch == taken.epoch));
     taken.confirmed.max(offset.map(|offset| offset.position)).map(|known| known.max(taken.stays.start))
 }

@@ -53,10 +53,10 @@ pub(crate) async fn reads_are_after_and_through(subject: &impl Subject) {
     assert_eq!(rig.read(9, start, head).await.unwrap(), [], "an empty room");
     let range = |n, after, through| Range { room: room(n), after, through };
     let ranges = [range(1, b, head), range(2, start, head), range(1, start, a)];
-    let logs = rig.adapter.read(namespace().id, &ranges, PLENTY).await.unwrap();
+    let logs = rig.adapter.read(namespace().id, rig.epoch().await, &ranges, PLENTY).await.unwrap();
     assert_eq!(logs.iter().map(Vec::len).sum::<usize>(), 3);
     let all = [Room::All, Room::user("7").unwrap()].map(|room| Range { room, after: start, through: head });
-    let logs = rig.adapter.read(namespace().id, &all, PLENTY).await.unwrap();
+    let logs = rig.adapter.read(namespace().id, rig.epoch().await, &all, PLENTY).await.unwrap();
     assert_eq!(logs.concat().len(), 0, "kinds of rooms are kept apart");
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn too_much_is_refused(subject: &impl Subject) {
     assert_eq!(rig.read_at_most(1, start, head, limit(4, 1 << 20)).await, Err(ReadError::TooMuch));
     assert_eq!(rig.read_at_most(1, start, head, limit(5, 100)).await, Err(ReadError::TooMuch));
     let both = [0, 1].map(|n| Range { room: room(n), after: start, through: head });
-    let read = rig.adapter.read(namespace().id, &both, limit(9, 1 << 20)).await;
+    let read = rig.adapter.read(namespace().id, rig.epoch().await, &both, limit(9, 1 << 20)).await;
     assert_eq!(read.unwrap_err(), ReadError::TooMuch, "over all ranges together");
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn several_rooms_are_one_message(subject: &impl Subject) {
     assert_eq!(ids(&delivered), [both, next], "delivered once");
     assert_eq!((delivered[0].rooms.len(), &*delivered[0].except), (2, &[room(3)][..]));
     let range = Range { room: room(1), after: start, through: next };
-    let read = rig.adapter.read(namespace().id, &[range], PLENTY).await.unwrap().concat();
+    let read = rig.adapter.read(namespace().id, rig.epoch().await, &[range], PLENTY).await.unwrap().concat();
     assert_eq!((&read[0].rooms, &read[0].except), (&delivered[0].rooms, &delivered[0].except), "the log keeps both");
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn without_recovery_nothing_is_logged(subject: &impl Subject) {
     assert_eq!((delivered[0].position(), delivered[0].namespace), (None, plain().id));
     let head = rig.head().await;
     let range = Range { room: room(1), after: start, through: head };
-    let read = rig.adapter.read(plain().id, &[range], PLENTY).await.unwrap();
+    let read = rig.adapter.read(plain().id, rig.epoch().await, &[range], PLENTY).await.unwrap();
     assert_eq!(read.concat().len(), 0);
     assert_eq!(rig.read(1, start, head).await.unwrap(), [], "nor in another namespace");
 }

@@ -175,9 +175,13 @@ impl Adapter for MemoryAdapter {
     async fn read(
         &self,
         namespace: NamespaceId,
+        epoch: Epoch,
         ranges: &[Range],
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<Message>>>, ReadError> {
+        if epoch != self.epoch {
+            return Err(ReadError::Trimmed);
+        }
         self.lock().log.read(namespace, ranges, limit, (self.clock)())
     }
 

@@ -56,6 +56,10 @@ pub(super) fn epoch(epoch: redis::Epoch) -> Epoch {
     Epoch::from(epoch.0)
 }
 
+pub(super) fn their_epoch(epoch: Epoch) -> redis::Epoch {
+    redis::Epoch(epoch.number())
+}
+
 pub(super) fn event(draft: &Draft) -> redis::Event {
     redis::Event {
         namespace: (&*draft.namespace.name).into(),
@@ -179,7 +183,7 @@ impl From<redis::TakeOverError> for TakeOverError {
 impl From<redis::ReadError> for ReadError {
     fn from(error: redis::ReadError) -> Self {
         match error {
-            redis::ReadError::Trimmed => ReadError::Trimmed,
+            redis::ReadError::Trimmed | redis::ReadError::OtherEpoch => ReadError::Trimmed,
             redis::ReadError::TooMuch => ReadError::TooMuch,
             redis::ReadError::Unavailable(_) => ReadError::Unavailable(Unavailable),
         }

@@ -85,8 +85,8 @@ impl Host for Local {
         self.node.refresh();
     }
 
-    fn entangled(&self) {
-        self.node.begin_anew();
+    async fn entangled(&self) {
+        self.node.begin_anew().await;
     }
 
     fn fence(&self, namespace: &str, socket: &str, generation: u64) {

@@ -22,7 +22,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::{Acks, Draft, NamespaceId, NamespaceRef, Namespaces, NodeTag, Offset, Position, Room, Token};
+use crate::message::{
+    Acks, Draft, Epoch, NamespaceId, NamespaceRef, Namespaces, NodeTag, Offset, Position, Room, Token,
+};
 
 use super::{
     Adapter, Attached, Attention, Claim, NewSession, Node, Operation, OperationId, PublishError, Published, Range,
@@ -87,12 +89,13 @@ impl RedisAdapter {
         Ok(self.inner.find_node(&tag_of(tag)).await?)
     }
 
-    /// What nodes of this deployment authenticate each other with.
+    /// What nodes of this deployment authenticate each other with; `own` where
+    /// Redis has lost it.
     ///
     /// # Errors
     /// When Redis cannot be reached.
-    pub async fn secret(&self) -> Result<Vec<u8>, Unavailable> {
-        Ok(self.inner.secret().await?)
+    pub async fn secret(&self, own: Option<&[u8]>) -> Result<Vec<u8>, Unavailable> {
+        Ok(self.inner.secret(own).await?)
     }
 
     /// What [`Adapter::run`] runs, for a model that decides itself who is next.
@@ -122,6 +125,7 @@ impl RedisAdapter {
         let mut answers = FuturesUnordered::new();
         loop {
             tokio::select! {
+                biased;
                 Some(()) = answers.next() => {}
                 question = waiting.recv() => match question {
                     Some((question, work)) => answers.push(self.answer(question, work)),
@@ -226,6 +230,7 @@ impl Adapter for RedisAdapter {
     async fn read(
         &self,
         namespace: NamespaceId,
+        epoch: Epoch,
         ranges: &[Range],
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<crate::message::Message>>>, ReadError> {
@@ -236,7 +241,7 @@ impl Adapter for RedisAdapter {
             through: convert::id(range.through),
         };
         let limit = redis::ReadLimit { messages: limit.messages, bytes: limit.bytes };
-        Ok(self.inner.read(ranges.iter().map(part).collect(), limit).await?)
+        Ok(self.inner.read(convert::their_epoch(epoch), ranges.iter().map(part).collect(), limit).await?)
     }
 
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {

@@ -24,8 +24,8 @@ use crate::adapter::{
 };
 use crate::config::ApiKey;
 use crate::message::{
-    Acknowledgement, Acks, Draft, Message, NamespaceId, NamespaceRef, Namespaces, Offset, Position, Room, SocketId,
-    Token,
+    Acknowledgement, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Namespaces, Offset, Position, Room,
+    SocketId, Token,
 };
 
 use super::{ApiKeys, PublishMetrics, PublishState, router};
@@ -93,7 +93,13 @@ impl Adapter for Fake {
         Offset { position, ..id() }
     }
 
-    async fn read(&self, _: NamespaceId, _: &[Range], _: ReadLimit) -> Result<Vec<Vec<Arc<Message>>>, ReadError> {
+    async fn read(
+        &self,
+        _: NamespaceId,
+        _: Epoch,
+        _: &[Range],
+        _: ReadLimit,
+    ) -> Result<Vec<Vec<Arc<Message>>>, ReadError> {
         Err(Unavailable.into())
     }
 

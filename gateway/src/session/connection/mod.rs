@@ -156,7 +156,14 @@ impl Connection {
     pub(in crate::session) async fn finish(self: Rc<Self>, close: Close) {
         let sockets = self.give_back(close);
         for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
-            if self.worker.shared.adapter.detach(refresh).await.is_err() {
+            let adapter = &self.worker.shared.adapter;
+            let written = if close == Close::Lost {
+                // what its client has cannot be told any more
+                adapter.end_session(refresh.key).await
+            } else {
+                adapter.detach(refresh).await
+            };
+            if written.is_err() {
                 tracing::debug!(connection = %self.id, "the session's last refresh was not written");
             }
         }

@@ -8,8 +8,8 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use smallvec::smallvec;
 
-use crate::adapter::Adapter;
-use crate::message::{Draft, NamespaceRef, Position, PrivateId, Room, SocketId};
+use crate::adapter::{Action, Operation, PublishError};
+use crate::message::{Draft, Idempotency, NamespaceRef, Offset, PrivateId, Room, SocketId};
 use crate::protocol::Body;
 
 use super::ledger::Ledger;
@@ -24,7 +24,7 @@ pub(super) struct Client {
     rooms: Vec<Room>,
     pub(super) pid: Option<PrivateId>,
     /// The last string argument of any event, kept across sessions.
-    offset: Option<Position>,
+    offset: Option<Offset>,
     /// CONNECT was answered.
     link: Option<Rc<Link>>,
     /// CONNECT was sent.
@@ -35,6 +35,11 @@ pub(super) struct Client {
 
 fn room(n: u32) -> Room {
     if n.is_multiple_of(2) { Room::Named(format!("room-{n}").into()) } else { Room::User(format!("user-{n}").into()) }
+}
+
+/// All that clients share.
+pub(super) fn shared_rooms() -> impl Iterator<Item = Room> {
+    (0..ROOMS).map(room)
 }
 
 fn some_rooms(dice: &mut SmallRng, most: u32) -> Vec<Room> {
@@ -49,7 +54,7 @@ fn some_rooms(dice: &mut SmallRng, most: u32) -> Vec<Room> {
 pub(super) struct Roamer {
     rooms: Vec<Room>,
     pid: Option<PrivateId>,
-    offset: Option<Position>,
+    offset: Option<Offset>,
 }
 
 impl Client {
@@ -106,23 +111,25 @@ impl World {
     /// Not connected: tries to be.
     fn seek(&mut self, client: usize) {
         let twice = self.setting.twice && self.dice.random_bool(0.3);
-        if self.clients[client].attempts.len() < 1 + usize::from(twice) {
+        let most = if self.setting.newest_only { usize::MAX } else { 2 };
+        if self.clients[client].attempts.is_empty() || (twice && self.clients[client].attempts.len() < most) {
             return self.connect(client);
         }
         let attempts = self.clients[client].attempts.clone();
         let index = self.dice.random_range(0..attempts.len());
         let attempt = &attempts[index];
         let answer = attempt.outbound.borrow().iter().find_map(|frame| match frame {
-            Frame::Connected(pid) => Some(*pid),
-            Frame::Event(_) | Frame::Volatile { .. } | Frame::Ping => None,
+            Frame::Connected(key) => Some(*key),
+            Frame::Event(_) | Frame::Volatile { .. } | Frame::Ping | Frame::Disconnected => None,
         });
-        if let Some(pid) = answer {
+        if let Some(key) = answer {
             attempts.iter().filter(|other| !Rc::ptr_eq(other, attempt)).for_each(|other| other.deserted.set(true));
             let client = &mut self.clients[client];
             client.attempts.clear();
             client.seen.clear();
             client.link = Some(Rc::clone(attempt));
-            client.pid = Some(pid);
+            client.pid = Some(key.pid);
+            self.ledger.lock().unwrap().on_connected(key);
         } else if attempt.closing.get() || self.dice.random_ratio(1, 12) {
             attempt.deserted.set(true);
             self.clients[client].attempts.remove(index);
@@ -133,12 +140,13 @@ impl World {
         let place = Rc::clone(&self.places[self.dice.random_range(0..self.places.len())]);
         let (id, pid) = (SocketId(self.token()), PrivateId(self.token()));
         let client = &mut self.clients[client];
-        let shown = client.pid.map(|pid| (pid, client.offset.map(|offset| place.adapter.offset(offset))));
+        let shown = client.pid.map(|pid| (pid, client.offset));
         let link = Rc::new(Link {
             place,
             outbound: Default::default(),
             capacity: self.setting.outbound,
             closing: false.into(),
+            lost: false.into(),
             sockets: Default::default(),
             inbox: Default::default(),
             job: None.into(),
@@ -146,10 +154,15 @@ impl World {
             pinging: false.into(),
             pong: None.into(),
             deserted: false.into(),
+            epoch: self.ledger.lock().unwrap().present(),
         });
         *link.job.borrow_mut() = Some(Box::pin(Rc::clone(&link).connect(shown, id, pid, client.rooms.clone())));
+        if self.setting.newest_only {
+            client.attempts.drain(..).for_each(|earlier| earlier.deserted.set(true));
+        }
         client.attempts.push(Rc::clone(&link));
         self.links.push(link);
+        self.born.push(id);
     }
 
     /// Takes some of what was sent.
@@ -161,21 +174,28 @@ impl World {
             let Some(frame) = link.outbound.borrow_mut().pop_front() else { return };
             match frame {
                 Frame::Connected(_) => {}
-                Frame::Event(id) => {
-                    ledger.on_received(pid, id);
-                    client.offset = Some(id);
+                Frame::Event(offset) => {
+                    ledger.on_received(pid, offset);
+                    client.offset = Some(offset);
                 }
                 Frame::Volatile { offset, tag } => {
-                    if client.seen.contains(&tag) {
+                    if client.seen.contains(&tag) && !ledger.may_repeat(&tag) {
                         ledger.problems.push(format!("the volatile event {tag} came twice"));
                     }
                     client.seen.push(tag);
                     self.tally.volatile += 1;
                     let received = ledger.received(pid);
-                    ledger.on_claim(pid, offset, received);
+                    ledger.on_shown(pid, offset, received);
                     client.offset = Some(offset);
                 }
                 Frame::Ping => link.pong.set(Some(ledger.received(pid))),
+                Frame::Disconnected => {
+                    // the stock client stays away; the application calls it back, as somebody new
+                    self.tally.disconnected += 1;
+                    link.deserted.set(true);
+                    (client.link, client.pid) = (None, None);
+                    return;
+                }
             }
         }
     }
@@ -184,6 +204,9 @@ impl World {
     fn desert(&mut self, client: usize) {
         if let Some(link) = self.clients[client].link.take() {
             self.tally.cuts += 1;
+            if let Some(pid) = self.clients[client].pid {
+                self.ledger.lock().unwrap().connected.remove(&pid);
+            }
             link.deserted.set(true);
             if self.dice.random_bool(0.5) {
                 self.pong(&link);
@@ -209,22 +232,66 @@ impl World {
 
     /// A backend, or a client by way of the gateway, publishes.
     pub(super) fn publish(&mut self) {
-        let namespace = &self.places[0].namespace;
+        let place = Rc::clone(&self.places[self.dice.random_range(0..self.places.len())]);
         let count = self.dice.random_range(1..4);
-        let batch: Vec<Draft> =
-            (0..count).map(|_| draft(&mut self.dice, &self.ledger, namespace, &mut self.names)).collect();
-        self.tally.published += batch.len();
-        let (adapter, ledger) = (Arc::clone(&self.adapter), Arc::clone(&self.ledger));
-        self.tasks.push(Box::pin(async move {
-            for published in adapter.publish(batch).await {
-                if let Ok(published) = published
-                    && let Some(offset) = published.offset
-                {
-                    ledger.lock().unwrap().on_published(offset.position);
-                }
+        let draft = |_| draft(&mut self.dice, &self.ledger, &place.namespace, &mut self.names);
+        let mut batch: Vec<Draft> = (0..count).map(draft).collect();
+        let keyed = self.setting.keyed && self.dice.random_bool(0.3);
+        // the answer may get lost on the way
+        let repeats = keyed && self.dice.random_bool(0.3);
+        if keyed {
+            for draft in &mut batch {
+                draft.idempotency = Some(Idempotency { key: tag(draft).into(), digest: 7 });
             }
-        }));
+        }
+        self.tally.published += batch.len();
+        let (adapter, ledger) = (Arc::clone(&place.adapter), Arc::clone(&self.ledger));
+        let publishing = async move {
+            for attempt in 0..4 {
+                let outcomes = adapter.publish(batch.clone()).await;
+                let mut again = Vec::new();
+                for (draft, outcome) in batch.into_iter().zip(outcomes) {
+                    ledger.lock().unwrap().on_answer(&tag(&draft), outcome, attempt);
+                    let lost = repeats && attempt == 0 && outcome != Err(PublishError::Unavailable);
+                    if lost || (keyed && outcome == Err(PublishError::OutcomeUnknown)) {
+                        again.push(draft);
+                    }
+                }
+                if again.is_empty() {
+                    return;
+                }
+                batch = again;
+            }
+        };
+        self.tasks.push((place, Box::pin(publishing)));
     }
+
+    /// A backend wants something done with whoever is in some rooms.
+    pub(super) fn operate(&mut self) {
+        let place = Rc::clone(&self.places[self.dice.random_range(0..self.places.len())]);
+        let own = self.ledger.lock().unwrap().own_room(&mut self.dice);
+        let rooms = match own {
+            Some(own) if self.dice.random_bool(0.5) => vec![own],
+            _ => some_rooms(&mut self.dice, 2),
+        };
+        let action = match self.dice.random_range(0..10) {
+            0..5 => Action::Join(some_rooms(&mut self.dice, 2)),
+            5..9 => Action::Leave(some_rooms(&mut self.dice, 2)),
+            _ => Action::Disconnect { close: false },
+        };
+        let operation = Operation { namespace: place.namespace.clone(), rooms, action, id: None };
+        self.tally.operations += 1;
+        let adapter = Arc::clone(&place.adapter);
+        let operating = async move {
+            let _ = adapter.operate(operation).await;
+        };
+        self.tasks.push((place, Box::pin(operating)));
+    }
+}
+
+/// Tells a publish apart from all others.
+pub(super) fn tag(draft: &Draft) -> String {
+    String::from_utf8_lossy(draft.body.elements()).into_owned()
 }
 
 /// Something to publish.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::adapter::{Adapter, Claim, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
+use crate::adapter::{Claim, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
 use crate::message::{Offset, Position, PrivateId, Room, SocketId};
 use crate::session::cut::{CutError, resume_from};
 
@@ -33,7 +33,7 @@ impl Link {
         let namespace = self.place.namespace.id;
         let session = NewSession { pid, socket: id, namespace, subject: None, rooms: rooms.clone() };
         rooms.extend([Room::All, Room::Socket(id)]);
-        let socket = self.socket(key, Position::ZERO);
+        let socket = self.socket(id, key, Position::ZERO);
         let cut = self.place.cut();
         cut.open(&socket, &rooms, Some(session)).await?;
         self.connected(&socket);
@@ -53,7 +53,7 @@ impl Link {
             adapter.end_session(key).await.map_err(WriteError::from)?;
             return Ok(Outcome::Unknown);
         };
-        let socket = self.socket(key, from);
+        let socket = self.socket(taken.socket, key, from);
         let cut = self.place.cut();
         let missed = match cut.recover(&socket, key, taken, from).await {
             Ok(missed) => missed,

@@ -2,7 +2,7 @@
 //!
 //! One thread, no runtime: three workers with their real shards, mailboxes and
 //! router, the real memory adapter behind [`scheduled::Scheduled`], and around
-//! them clients, backends and a clock. [`world`] lets one of them do one small
+//! them clients, backends and a clock. [`single`] lets one of them do one small
 //! thing after the other, in an order that a seed decides; what each client
 //! received is then compared with what [`ledger`] says it was to receive. The
 //! same runs, with the core broken by a [`Mutation`], must fail.
@@ -10,6 +10,7 @@
 //! `CARILLON_MODEL_SEEDS` says how many seeds, `CARILLON_MODEL_SEED` which one.
 
 mod client;
+mod cluster;
 mod connecting;
 mod ledger;
 mod node;
@@ -17,14 +18,15 @@ mod reckoning;
 mod scheduled;
 mod server;
 mod setting;
+mod single;
 mod tally;
 mod threads;
 mod world;
 
 use crate::recovery::mutation::{self, Mutation};
 
+use single::Single;
 use tally::Tally;
-use world::World;
 
 const SEEDS: u64 = 3000;
 
@@ -33,9 +35,9 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn run(seed: u64) -> Result<(Tally, bool), String> {
-    let mut world = World::new(seed);
-    let outcome = world.run();
-    outcome.map(|()| (world.tally.clone(), world.setting.is_ordinary()))
+    let mut single = Single::new(seed);
+    single.run()?;
+    Ok((single.world.tally.clone(), single.world.setting.is_ordinary()))
 }
 
 #[test]
@@ -89,7 +91,8 @@ macro_rules! mutations {
 
         #[test]
         fn every_mutation_has_its_test() {
-            assert_eq!(Mutation::ALL.as_slice(), [$(Mutation::$mutation),+]);
+            let of_one_node = [$(Mutation::$mutation),+];
+            assert_eq!(Mutation::ALL.as_slice(), [&of_one_node[..], &cluster::MUTATIONS].concat());
         }
     };
 }
@@ -110,4 +113,5 @@ mutations! {
     once_per_room_is_caught: OncePerRoom,
     forget_past_stays_is_caught: ForgetPastStays,
     ignore_offset_is_caught: IgnoreOffset,
+    cut_after_read_is_caught: CutAfterRead,
 }

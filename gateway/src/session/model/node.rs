@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::adapter::Adapter;
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits};
-use crate::message::{NamespaceRef, Namespaces};
+use crate::message::{NamespaceRef, Namespaces, Position};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{Command, RoomMetrics, Router, WorkerPort};
 
 use super::ledger::Ledger;
 use super::scheduled::{Bus, Scheduled};
 use super::setting::Setting;
-use super::world::WORKERS;
+use super::single::WORKERS;
 
 const START: u64 = 1_000_000;
 
@@ -64,7 +65,9 @@ impl Node {
         };
         let told = Arc::clone(&clock);
         let node = Arc::clone(&bus) as Arc<dyn crate::adapter::Node>;
+        let noted = Arc::clone(&ledger);
         let memory = MemoryAdapter::new(limits, node, Arc::new(move || told.load(Ordering::Relaxed)));
+        noted.lock().unwrap().on_epoch(memory.offset(Position::ZERO).epoch);
         let adapter = Arc::new(Scheduled::new(memory, bus, clock, seed ^ 0x5eed, setting.faults));
         let namespace = Namespaces::new([("/", true)]).by_name("/").unwrap().clone();
         (Node { adapter, router, ledger, namespace }, seats)

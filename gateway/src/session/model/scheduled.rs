@@ -18,7 +18,9 @@ use crate::adapter::{
     Adapter, Attached, Attention, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError,
     ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
 };
-use crate::message::{Acks, Draft, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId};
+use crate::message::{
+    Acks, Content, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, PrivateId, Room, SocketId,
+};
 use crate::rooms::Router;
 
 use super::ledger::Ledger;
@@ -50,7 +52,9 @@ impl Bus {
 #[async_trait]
 impl Node for Bus {
     fn deliver(&self, message: Arc<Message>) {
-        self.ledger.lock().unwrap().on_message(&message);
+        if let Content::Logged { offset, .. } = &message.content {
+            self.ledger.lock().unwrap().on_message(&message, *offset);
+        }
         // several rooms: by way of the channel that every node hears
         let heard = self.heard.lock().unwrap();
         if self.hears_all || message.rooms.len() > 1 || message.rooms.iter().any(|room| heard.contains(room)) {
@@ -82,8 +86,12 @@ impl Node for Bus {
         self.router.lost(namespace, rooms);
     }
 
-    fn begin_anew(&self) {
-        self.router.begin_anew();
+    fn refresh(&self) {
+        self.router.refresh();
+    }
+
+    async fn begin_anew(&self) {
+        self.router.begin_anew().await;
     }
 
     fn fence(&self, namespace: NamespaceId, socket: SocketId, generation: u64) {
@@ -153,6 +161,12 @@ impl Scheduled {
         self.bus.ledger.lock().unwrap()
     }
 
+    fn renewed(&self, pid: PrivateId) {
+        let mut ledger = self.ledger();
+        let expires = self.now() + ledger.ttl;
+        ledger.on_renewed(pid, expires);
+    }
+
     fn now(&self) -> u64 {
         self.clock.load(Ordering::Relaxed)
     }
@@ -193,17 +207,18 @@ impl Adapter for Scheduled {
     async fn read(
         &self,
         namespace: NamespaceId,
+        epoch: Epoch,
         ranges: &[Range],
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<Message>>>, ReadError> {
-        self.at(self.inner.read(namespace, ranges, limit)).await?
+        self.at(self.inner.read(namespace, epoch, ranges, limit)).await?
     }
 
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {
         let noted = session.clone();
         self.at(async {
             let start = self.inner.open_session(session).await?;
-            self.ledger().on_open(&noted, start.position, self.now());
+            self.ledger().on_open(&noted, start, self.now());
             Ok(start)
         })
         .await?
@@ -212,12 +227,9 @@ impl Adapter for Scheduled {
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
         let pid = claim.pid;
         self.at(async {
-            let taken = self.inner.take_over(claim).await;
-            match &taken {
-                Ok(_) => self.ledger().on_renewed(pid, self.now()),
-                Err(_) => self.ledger().on_unknown(pid, self.now()),
-            }
-            taken
+            let taken = self.inner.take_over(claim).await?;
+            self.renewed(pid);
+            Ok(taken)
         })
         .await?
     }
@@ -234,7 +246,7 @@ impl Adapter for Scheduled {
         let noted = change.clone();
         self.at(async {
             let at = self.inner.change_rooms(key, change).await?;
-            self.ledger().on_change(key.pid, &noted, at.position);
+            self.ledger().on_change(key.pid, &noted, at);
             Ok(at)
         })
         .await?
@@ -245,7 +257,7 @@ impl Adapter for Scheduled {
         self.at(async {
             let fenced = self.inner.refresh(batch).await?;
             for refresh in noted.iter().filter(|refresh| fenced.iter().all(|(other, _)| other != *refresh)) {
-                self.ledger().on_renewed(refresh.key.pid, self.now());
+                self.renewed(refresh.key.pid);
             }
             Ok(fenced)
         })
@@ -257,7 +269,7 @@ impl Adapter for Scheduled {
             // the same, and answers who owned it
             let fenced = self.inner.refresh(vec![refresh]).await?;
             if fenced.is_empty() {
-                self.ledger().on_renewed(refresh.key.pid, self.now());
+                self.renewed(refresh.key.pid);
             }
             self.inner.detach(refresh).await
         })

@@ -10,21 +10,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::adapter::{Adapter, ReadLimit, Refresh, SessionKey};
-use crate::message::{Content, Message, NamespaceRef, Position, PrivateId, Room, SocketId};
+use crate::adapter::{
+    Action, Adapter, Attention, NewSession, Operation, OperationId, ReadLimit, Refresh, Report, SessionKey, WriteError,
+};
+use crate::message::{Content, Message, NamespaceRef, Offset, Position, PrivateId, Room, SocketId};
 use crate::recovery::Feed;
 use crate::rooms::mailbox::{Delivery, Mailbox};
 use crate::rooms::{Command, Recipient, Router, Shard};
 use crate::session::cut::{Cut, CutError, Gone, Paced, Writing};
 
-use super::scheduled::Scheduled;
-
 pub(super) type Job = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A worker.
 pub(super) struct Place {
+    /// Of its node.
+    pub(super) node: usize,
     pub(super) index: usize,
     pub(super) shard: RefCell<Shard<Rc<Socket>>>,
     pub(super) router: Arc<Router>,
@@ -32,28 +34,50 @@ pub(super) struct Place {
     pub(super) commands: RefCell<mpsc::Receiver<Command>>,
     /// Taken from the mailbox, and not yet handed out.
     pub(super) batch: RefCell<VecDeque<Delivery>>,
-    pub(super) adapter: Arc<Scheduled>,
+    pub(super) adapter: Arc<dyn Adapter>,
     pub(super) namespace: NamespaceRef,
     pub(super) limit: ReadLimit,
+    /// Its process gets no time.
+    pub(super) paused: Cell<bool>,
 }
 
 /// What a client is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Frame {
-    Connected(PrivateId),
-    Event(Position),
+    Connected(SessionKey),
+    Event(Offset),
     /// Ends in the socket's position; told apart by the tag.
     Volatile {
-        offset: Position,
+        offset: Offset,
         tag: String,
     },
     Ping,
+    /// The session has ended.
+    Disconnected,
 }
 
-#[derive(Debug)]
 pub(super) enum Input {
     Join(Vec<Room>),
     Leave(Vec<Room>),
+    /// The backend's will.
+    Order {
+        action: Action,
+        id: Option<OperationId>,
+        /// The answer leaves when the last order of the operation is done.
+        _pending: Option<Rc<Pending>>,
+    },
+}
+
+/// An operation on several sockets.
+pub(super) struct Pending(Report, Cell<Option<oneshot::Sender<Report>>>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(answer) = self.1.take() {
+            // who asked may have gone
+            let _ = answer.send(std::mem::take(&mut self.0));
+        }
+    }
 }
 
 /// How an attempt to recover ended.
@@ -73,6 +97,8 @@ pub(super) struct Link {
     /// Frames; beyond it the client is too slow.
     pub(super) capacity: usize,
     pub(super) closing: Cell<bool>,
+    /// It cannot be shown that its client has everything.
+    pub(super) lost: Cell<bool>,
     pub(super) sockets: RefCell<Vec<Rc<Socket>>>,
     pub(super) inbox: RefCell<VecDeque<Input>>,
     pub(super) job: RefCell<Option<Job>>,
@@ -84,10 +110,13 @@ pub(super) struct Link {
     pub(super) pong: Cell<Option<usize>>,
     /// Nobody is at the other end any more.
     pub(super) deserted: Cell<bool>,
+    /// Number of the epoch in which it was opened.
+    pub(super) epoch: usize,
 }
 
 pub(super) struct Socket {
     pub(super) key: SessionKey,
+    pub(super) id: SocketId,
     link: std::rc::Weak<Link>,
     feed: RefCell<Feed>,
     pinged: Cell<Position>,
@@ -104,8 +133,15 @@ impl Socket {
         self.pinged.get()
     }
 
-    fn writing(&self) -> Writing {
-        Writing { key: Some(self.key), operation: None }
+    fn writing(&self, operation: Option<OperationId>) -> Writing {
+        Writing { key: Some(self.key), operation }
+    }
+
+    /// Its session as it is, to be written anew.
+    fn session(&self, namespace: &NamespaceRef) -> NewSession {
+        let feed = self.feed.borrow();
+        let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit()).cloned().collect();
+        NewSession { pid: self.key.pid, socket: self.id, namespace: namespace.id, subject: None, rooms }
     }
 
     pub(super) fn refresh(&self) -> Refresh {
@@ -121,10 +157,10 @@ impl Recipient for Rc<Socket> {
     fn send(&self, message: &Arc<Message>, position: Position) {
         let Some(link) = self.link.upgrade() else { return };
         link.enqueue(match &message.content {
-            Content::Logged { offset, .. } => Frame::Event(offset.position),
+            Content::Logged { offset, .. } => Frame::Event(*offset),
             Content::Positionless { body, .. } => {
                 let tag = String::from_utf8_lossy(body.elements()).into_owned();
-                Frame::Volatile { offset: position, tag }
+                Frame::Volatile { offset: link.place.adapter.offset(position), tag }
             }
             Content::Unlogged { .. } => return,
         });
@@ -173,7 +209,21 @@ impl Place {
     /// Closes the connections of members of these rooms.
     pub(super) fn lose(&self, shard: &Shard<Rc<Socket>>, rooms: &[Room]) {
         let links = shard.members(self.namespace.id, rooms).into_iter();
-        links.filter_map(|socket| socket.link.upgrade()).for_each(|link| link.closing.set(true));
+        for link in links.filter_map(|socket| socket.link.upgrade()) {
+            // a first reason stays
+            link.lost.set(!link.closing.replace(true) || link.lost.get());
+        }
+    }
+
+    /// Starts an operation on the sockets that it concerns.
+    pub(super) fn operate(&self, operation: Operation, answer: oneshot::Sender<Report>) {
+        let sockets = self.shard.borrow().members(operation.namespace.id, &operation.rooms);
+        let report = Report { count: sockets.len(), ..Report::default() };
+        let pending = Rc::new(Pending(report, Cell::new(Some(answer))));
+        for link in sockets.iter().filter_map(|socket| socket.link.upgrade()) {
+            let (action, id) = (operation.action.clone(), operation.id);
+            link.inbox.borrow_mut().push_back(Input::Order { action, id, _pending: Some(Rc::clone(&pending)) });
+        }
     }
 
     /// Closes connections that hold this socket under an older generation.
@@ -211,9 +261,10 @@ impl Link {
         }
     }
 
-    pub(super) fn socket(self: &Rc<Self>, key: SessionKey, from: Position) -> Rc<Socket> {
+    pub(super) fn socket(self: &Rc<Self>, id: SocketId, key: SessionKey, from: Position) -> Rc<Socket> {
         let socket = Rc::new(Socket {
             key,
+            id,
             link: Rc::downgrade(self),
             feed: RefCell::new(Feed::opening(from)),
             pinged: Cell::new(Position::ZERO),
@@ -224,7 +275,7 @@ impl Link {
     }
 
     pub(super) fn connected(&self, socket: &Rc<Socket>) {
-        self.enqueue(Frame::Connected(socket.key.pid));
+        self.enqueue(Frame::Connected(socket.key));
         socket.feed.borrow_mut().connected();
     }
 
@@ -233,10 +284,48 @@ impl Link {
         let Some(socket) = self.sockets.borrow().first().cloned() else { return };
         let cut = self.place.cut();
         let changed = match input {
-            Input::Join(rooms) => cut.join(&socket, socket.writing(), rooms).await,
-            Input::Leave(rooms) => cut.leave(&socket, socket.writing(), &rooms).await,
+            Input::Join(rooms) => cut.join(&socket, socket.writing(None), rooms).await,
+            Input::Leave(rooms) => cut.leave(&socket, socket.writing(None), &rooms).await,
+            Input::Order { action, id, _pending } => match action {
+                Action::Join(rooms) => cut.join(&socket, socket.writing(id), rooms).await,
+                Action::Leave(rooms) => cut.leave(&socket, socket.writing(id), &rooms).await,
+                Action::Disconnect { .. } => return self.disconnect(&socket).await,
+                Action::List | Action::Count => Ok(()),
+            },
         };
         self.check(changed);
+    }
+
+    /// Ends the socket and its session.
+    async fn disconnect(&self, socket: &Rc<Socket>) {
+        self.place.cut().forget_all(socket);
+        self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, socket));
+        if self.place.adapter.end_session(socket.key).await.is_err() {
+            self.closing.set(true);
+        }
+        self.enqueue(Frame::Disconnected);
+    }
+
+    /// What the session store says of a socket that was to be refreshed.
+    pub(super) async fn attend(&self, socket: &Rc<Socket>, attention: Attention) {
+        match attention {
+            Attention::Fenced => self.closing.set(true),
+            Attention::Waiting(operations) => {
+                let order = |(id, action)| Input::Order { action, id: Some(id), _pending: None };
+                self.inbox.borrow_mut().extend(operations.into_iter().map(order));
+            }
+            Attention::Missing => {
+                // one that has gone meanwhile is in no room any more: so it must not be written
+                let present = self.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, socket));
+                if !present {
+                    return;
+                }
+                let session = socket.session(&self.place.namespace);
+                if let Err(WriteError::Fenced) = self.place.adapter.restore_session(socket.key, session).await {
+                    self.closing.set(true);
+                }
+            }
+        }
     }
 
     /// The end of a connection: what it had is given back at once; what is to
@@ -245,11 +334,12 @@ impl Link {
         self.job.borrow_mut().take();
         let sockets = self.sockets.take();
         sockets.iter().for_each(|socket| self.place.cut().forget_all(socket));
-        let adapter = Arc::clone(&self.place.adapter);
+        let (adapter, lost) = (Arc::clone(&self.place.adapter), self.lost.get());
         async move {
             for socket in sockets {
                 // who cannot be told now expires
-                let _ = adapter.detach(socket.refresh()).await;
+                let _ =
+                    if lost { adapter.end_session(socket.key).await } else { adapter.detach(socket.refresh()).await };
             }
         }
     }

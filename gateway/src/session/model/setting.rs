@@ -26,11 +26,15 @@ pub(super) struct Setting {
     pub(super) faults: u32,
     /// Clients try twice at once.
     pub(super) twice: bool,
+    /// Who tries again has given the earlier attempt up, as stock clients do.
+    pub(super) newest_only: bool,
     /// The node needs no subscriptions.
     pub(super) hears_all: bool,
+    /// Some publishes have an idempotency key.
+    pub(super) keyed: bool,
 }
 
-const PLENTY: usize = 1 << 30;
+pub(super) const PLENTY: usize = 1 << 30;
 
 impl Setting {
     /// Each bound is tight in some runs; most of them in few.
@@ -67,7 +71,9 @@ impl Setting {
             clock_steps,
             faults,
             twice,
+            newest_only: false,
             hears_all: false,
+            keyed: false,
         }
     }
 
@@ -87,7 +93,9 @@ impl Setting {
             clock_steps: true,
             faults: 0,
             twice: true,
+            newest_only: false,
             hears_all: true,
+            keyed: false,
         }
     }
 

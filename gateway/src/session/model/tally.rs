@@ -1,5 +1,6 @@
 //! What the runs came to, so that none passes for want of events.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::server::Outcome;
@@ -20,6 +21,12 @@ pub(super) struct Tally {
     pub(super) joins: usize,
     pub(super) leaves: usize,
     pub(super) cuts: usize,
+    pub(super) operations: usize,
+    pub(super) disconnected: usize,
+    pub(super) sessions: usize,
+    pub(super) contested: usize,
+    /// By name.
+    pub(super) faults: BTreeMap<&'static str, usize>,
 }
 
 impl Tally {
@@ -56,6 +63,13 @@ impl Tally {
         self.joins += other.joins;
         self.leaves += other.leaves;
         self.cuts += other.cuts;
+        self.operations += other.operations;
+        self.disconnected += other.disconnected;
+        self.sessions += other.sessions;
+        self.contested += other.contested;
+        for (name, count) in &other.faults {
+            *self.faults.entry(name).or_default() += count;
+        }
     }
 }
 
@@ -63,9 +77,12 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs: {} published, {} handed out ({} volatile received), {} excepted, {} joins, {} leaves, {} cuts; \
+            "{} runs: {} sessions ({} contested), {} published, {} handed out ({} volatile received), {} excepted, {} joins, {} leaves, {} cuts, \
+             {} operations, {} disconnected; \
              {} recovered with {} replayed, {} holds overflowed; lost: {} unknown, {} trimmed, {} too much",
             self.runs,
+            self.sessions,
+            self.contested,
             self.published,
             self.delivered,
             self.volatile,
@@ -73,6 +90,8 @@ impl fmt::Display for Tally {
             self.joins,
             self.leaves,
             self.cuts,
+            self.operations,
+            self.disconnected,
             self.recovered,
             self.replayed,
             self.overflowed,

@@ -13,8 +13,9 @@ use crate::adapter::Adapter;
 use super::client::{Client, Roamer, draft};
 use super::node::{Node, Seat};
 use super::setting::Setting;
+use super::single::{Single, WORKERS};
 use super::tally::Tally;
-use super::world::{WORKERS, World};
+use super::world::World;
 
 const STEPS: usize = 25_000;
 const PUBLISHERS: usize = 2;
@@ -34,21 +35,21 @@ struct Meeting {
 fn work(node: &Node, seat: Seat, meeting: &Meeting) -> Result<(Tally, Vec<Client>), String> {
     let index = seat.index;
     let setting = Setting::roomy();
-    let mut world = World::part(node, setting, SmallRng::seed_from_u64(index as u64), vec![seat]);
-    world.names = (index as u64 + 1) << 32;
+    let mut single = Single::part(node, setting, SmallRng::seed_from_u64(index as u64), vec![seat]);
+    single.world.names = (index as u64 + 1) << 32;
     for _ in 0..STEPS {
-        world.step();
-        world.run_link();
-        world.run_link();
-        if world.dice.random_ratio(1, 10) {
-            swap(&mut world, meeting);
+        single.step();
+        single.world.run_link();
+        single.world.run_link();
+        if single.world.dice.random_ratio(1, 10) {
+            swap(&mut single.world, meeting);
         }
     }
     meeting.stepped.wait();
-    world.clients.extend(meeting.away.lock().unwrap().drain(..).map(Client::arrive));
+    single.world.clients.extend(meeting.away.lock().unwrap().drain(..).map(Client::arrive));
     let mut quiet = 0;
     for round in 0.. {
-        quiet = if world.round(round) { quiet + 1 } else { 0 };
+        quiet = if single.round(round) { quiet + 1 } else { 0 };
         meeting.quiet[index].store(quiet > 30, Ordering::SeqCst);
         if meeting.quiet.iter().all(|quiet| quiet.load(Ordering::SeqCst)) {
             break;
@@ -57,8 +58,8 @@ fn work(node: &Node, seat: Seat, meeting: &Meeting) -> Result<(Tally, Vec<Client
     }
     // nobody publishes any more: what was overlooked is in the mailbox
     meeting.settled.wait();
-    world.settle()?;
-    Ok((world.tally.clone(), std::mem::take(&mut world.clients)))
+    single.settle()?;
+    Ok((single.world.tally.clone(), std::mem::take(&mut single.world.clients)))
 }
 
 /// Leaves a client that is away to the other workers, and takes one from them.

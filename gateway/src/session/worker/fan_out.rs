@@ -64,7 +64,10 @@ impl Worker {
                 Delivery::Message(_) => {}
                 Delivery::Tick(position) => shard.tick(position),
                 Delivery::Lost { namespace, rooms } => self.lose(&shard.members(namespace, &rooms)),
-                Delivery::BeginAnew => self.close_all(Close::Lost),
+                Delivery::BeginAnew(_done) => {
+                    self.close_all(Close::Lost);
+                    shard.begin_anew();
+                }
             }
         }
         sent += shard.deliver(messages);

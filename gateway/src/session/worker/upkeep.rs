@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::adapter::{Attention, WriteError};
 use crate::message::{NamespaceId, Room, SocketId};
-use crate::rooms::Command;
+use crate::rooms::{Command, Recipient};
 use crate::session::close::Close;
 use crate::session::operate;
 use crate::session::socket::Socket;
@@ -66,8 +66,10 @@ impl Worker {
                 () = tokio::time::sleep(self.shared.limits.refresh) => {}
                 () = self.refresh_now.notified() => {}
             }
-            let sockets: Vec<Rc<Socket>> =
-                self.all().iter().flat_map(|connection| connection.sockets.borrow().to_vec()).collect();
+            // the session of one that is still opening may not be there yet
+            let connected = |socket: &Rc<Socket>| socket.feed().borrow().is_connected();
+            let sockets = self.all().into_iter().flat_map(|connection| connection.sockets.borrow().to_vec());
+            let sockets: Vec<Rc<Socket>> = sockets.filter(connected).collect();
             for chunk in sockets.chunks(REFRESH_CHUNK) {
                 let batch: Vec<_> = chunk.iter().filter_map(|socket| socket.refresh()).collect();
                 // unreachable now: the next round tries again, well within the time to live
@@ -87,7 +89,9 @@ impl Worker {
             Attention::Fenced => socket.connection.close(Close::Replaced),
             Attention::Waiting(operations) => operate::catch_up(socket, operations),
             Attention::Missing => {
-                let Some((key, session)) = socket.session() else { return };
+                // one that has gone meanwhile is in no room any more: so it must not be written
+                let present = socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, socket));
+                let Some((key, session)) = socket.session().filter(|_| present) else { return };
                 if let Err(WriteError::Fenced) = self.shared.adapter.restore_session(key, session).await {
                     socket.connection.close(Close::Replaced);
                 }
