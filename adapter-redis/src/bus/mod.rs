@@ -320,12 +320,14 @@ impl<H: Host> Bus<H> {
                 inbox.reset();
             }
             let deadline = Instant::now() + self.shard.settings.patience;
-            let epochs = self.shard.up(deadline).await?.epochs;
+            self.shard.up(deadline).await?;
+            let epochs = self.shard.epochs();
             let anew = epochs.is_entangled() || (self.shard.settings.anew_on_new_epoch && !epochs.is_first());
             if anew && self.ended.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 tracing::warn!(epoch = %epochs.current(), "all connections end with their epoch");
                 self.host.entangled().await;
                 self.shard.begin_anew();
+                continue;
             }
             if !epochs.is_first() && self.known.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 self.host.new_epoch();
