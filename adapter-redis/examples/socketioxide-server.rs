@@ -9,8 +9,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_redis::Intervals;
 use adapter_redis::server::{Address, RedisServer};
-use adapter_redis::socketioxide::{CarillonAdapter, Intervals, Node};
+use adapter_redis::socketioxide::{CarillonAdapter, Node};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};

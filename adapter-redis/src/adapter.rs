@@ -14,8 +14,7 @@ use crate::place::{Epoch, Place};
 use crate::publish::{Accepted, Item, PublishError, Publisher};
 use crate::questions::{Answers, Questions};
 use crate::record::Question;
-use crate::reply::{place, text};
-use crate::script::Script;
+use crate::reply::text;
 use crate::server::Server;
 use crate::sessions::{
     Action, Attached, Attention, NewSession, Refresh, RoomChange, Session, SessionKey, Sessions, TakeOverError,
@@ -110,17 +109,12 @@ impl<H: Host> RedisAdapter<H> {
         self.bus.unsubscribe(vec![RoomKey::all_of(namespace)]);
     }
 
-    /// Rooms that are heard or asked for.
-    pub fn rooms(&self) -> usize {
-        self.bus.rooms()
-    }
-
     /// The place of the last message.
     ///
     /// # Errors
     /// When Redis cannot be reached for [`Settings::patience`]; so for all that follow.
     pub async fn head(&self) -> Result<Place, Unavailable> {
-        place(self.shard.call(Script::Head, &[], |_, _| {}).await?)
+        self.shard.head().await
     }
 
     /// Each part's messages, in order; complete up to any place of this epoch

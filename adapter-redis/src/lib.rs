@@ -33,6 +33,7 @@ mod adapter;
 mod bus;
 mod event;
 mod host;
+mod intervals;
 mod log;
 #[cfg(feature = "mutations")]
 pub mod mutation;
@@ -56,6 +57,7 @@ pub mod socketioxide;
 pub use adapter::RedisAdapter;
 pub use event::{BadEvent, Event};
 pub use host::{Asked, Expired, Host};
+pub use intervals::Intervals;
 pub use log::{Part, ReadError, ReadLimit};
 pub use names::{Names, Room, RoomKey};
 pub use nodes::{Tag, TagTaken};

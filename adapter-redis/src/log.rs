@@ -195,7 +195,7 @@ impl<H: Host> Logs<H> {
         let deadline = Instant::now() + self.shard.settings.patience;
         let reply = loop {
             let up = self.shard.up(deadline).await?;
-            if up.epochs.current() != epoch {
+            if up.epoch != epoch {
                 return Err(ReadError::OtherEpoch);
             }
             let Some(reader) = up.readers.get().await else {

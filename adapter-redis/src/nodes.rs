@@ -116,7 +116,7 @@ impl Nodes {
         let reply = self.shard.call(Script::Tick, &keys, |up, command| {
             command.arg(self.tag.as_str()).arg(&self.instance).arg(&settings.advertise);
             command.arg(reply::ms(settings.node_ttl)).arg(SLOTS);
-            command.arg(names.everybody()).arg(writer.position_head(up.epochs.current())).arg(reply::ms(TICK));
+            command.arg(names.everybody()).arg(writer.position_head(up.epoch)).arg(reply::ms(TICK));
         });
         let mut reply = reply::array(reply.await?)?.into_iter();
         if reply.next() == Some(Value::Int(0)) {

@@ -126,10 +126,6 @@ impl Interest {
         gone
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.lock().rooms.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -28,7 +28,6 @@ use crate::nodes::Tag;
 use crate::place::{Epoch, Id, Place};
 use crate::questions::Questions;
 use crate::record::Record;
-use crate::script::Script;
 use crate::server::{Inbox, Subscriber, Taken};
 use crate::shard::{BackOff, Link, Shard};
 use crate::{Host, RoomKey, Unavailable};
@@ -100,11 +99,6 @@ impl<H: Host> Bus<H> {
     /// These have no members here any more, so far as the caller knows.
     pub(crate) fn unsubscribe(&self, rooms: Vec<RoomKey>) {
         self.interest.leave(rooms);
-    }
-
-    /// Rooms that are heard or asked for.
-    pub(crate) fn rooms(&self) -> usize {
-        self.interest.len()
     }
 
     /// Keeps a connection, until `stop`.
@@ -219,19 +213,9 @@ impl<H: Host> Bus<H> {
         let mut batch = Vec::new();
         loop {
             let epoch = self.shard.epochs().current();
-            let moved = async {
-                loop {
-                    if matches!(&*link.borrow_and_update(), Link::Up(up) if up.epochs.current() != epoch) {
-                        return;
-                    }
-                    if link.changed().await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                }
-            };
             let taken = tokio::select! {
                 biased;
-                () = moved => None,
+                _ = link.wait_for(|link| matches!(link, Link::Up(up) if up.epoch != epoch)) => None,
                 taken = inbox.take(&mut batch) => Some(taken),
                 () = tokio::time::sleep(SILENCE) => return Err(Broken::Silent),
             };
@@ -335,7 +319,7 @@ impl<H: Host> Bus<H> {
             let mut rooms = self.interest.all();
             // who hears all rooms does not catch up
             rooms.retain(|room| !room.is_all_of_one());
-            let through = self.head().await?;
+            let through = self.shard.head().await?;
             let position = self.shard.position();
             let from = if epochs.place(position).epoch == epochs.current() { position } else { epochs.before_start() };
             if through.epoch != epochs.current() {
@@ -352,11 +336,6 @@ impl<H: Host> Bus<H> {
                 return Ok(());
             }
         }
-    }
-
-    async fn head(&self) -> Result<Place, Unavailable> {
-        let reply = self.shard.call(Script::Head, &[], |_, _| {}).await?;
-        crate::reply::place(reply)
     }
 
     /// Delivers (from, through] of all rooms, in one order. What is too much

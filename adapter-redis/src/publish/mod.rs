@@ -177,7 +177,7 @@ impl Publisher {
         loop {
             let doubt = if in_doubt.is_some() { PublishError::Unknown } else { PublishError::Unavailable };
             let Ok(up) = self.shard.up(deadline).await else { return all(doubt) };
-            let epoch = up.epochs.current();
+            let epoch = up.epoch;
             if in_doubt.is_some_and(|before| before != epoch) {
                 // what it did, if anything, was lost with its epoch
                 return all(PublishError::Unknown);

@@ -189,28 +189,8 @@ impl Sessions {
         ms(self.shard.settings.retention).to_string()
     }
 
-    /// Writes a new session; its rooms count from the place returned.
-    pub(crate) async fn open(&self, session: &NewSession) -> Result<Place, WriteError> {
-        let rooms: Vec<String> = session.rooms.iter().map(Room::to_string).collect();
-        let generation = session.key.generation.to_string();
-        let (ttl, most) = (self.ttl(), self.shard.settings.max_sessions.to_string());
-        let mut arguments = vec![
-            session.key.pid.as_str(),
-            &session.namespace,
-            &session.socket,
-            &session.subject,
-            self.tag.as_str(),
-            &generation,
-            &ttl,
-            &most,
-        ];
-        arguments.extend(rooms.iter().map(String::as_str));
-        let reply = self.call(Script::OpenSession, &arguments).await?;
-        if is(&reply, "FULL") { Err(WriteError::Full) } else { Ok(place(reply)?) }
-    }
-
-    /// Writes a session that Redis has lost while its client stayed.
-    pub(crate) async fn restore(&self, session: &NewSession) -> Result<(), WriteError> {
+    /// Calls a script with all of a session; `more` stands before its rooms.
+    async fn write(&self, script: Script, session: &NewSession, more: &[&str]) -> Result<Value, Unavailable> {
         let rooms: Vec<String> = session.rooms.iter().map(Room::to_string).collect();
         let (generation, ttl) = (session.key.generation.to_string(), self.ttl());
         let mut arguments = vec![
@@ -222,8 +202,21 @@ impl Sessions {
             &generation,
             &ttl,
         ];
+        arguments.extend(more);
         arguments.extend(rooms.iter().map(String::as_str));
-        done(self.call(Script::RestoreSession, &arguments).await?)
+        self.call(script, &arguments).await
+    }
+
+    /// Writes a new session; its rooms count from the place returned.
+    pub(crate) async fn open(&self, session: &NewSession) -> Result<Place, WriteError> {
+        let most = self.shard.settings.max_sessions.to_string();
+        let reply = self.write(Script::OpenSession, session, &[&most]).await?;
+        if is(&reply, "FULL") { Err(WriteError::Full) } else { Ok(place(reply)?) }
+    }
+
+    /// Writes a session that Redis has lost while its client stayed.
+    pub(crate) async fn restore(&self, session: &NewSession) -> Result<(), WriteError> {
+        done(self.write(Script::RestoreSession, session, &[]).await?)
     }
 
     /// Makes this node the owner of a session, and fences the earlier one.
@@ -273,7 +266,7 @@ impl Sessions {
         let operation = change.operation.as_deref().unwrap_or_default();
         let call = |up: &crate::shard::Up, command: &mut redis::Cmd| {
             command.arg(self.shard.names.prefix()).arg(key.pid.as_str()).arg(&generation).arg(operation);
-            command.arg(&channel).arg(self.writer.position_head(up.epochs.current())).arg(number).arg(&entering);
+            command.arg(&channel).arg(self.writer.position_head(up.epoch)).arg(number).arg(&entering);
             let _ = rooms.iter().fold(command, |command, room| command.arg(room));
         };
         let reply = self.shard.call(Script::ChangeRooms, &[], call).await?;

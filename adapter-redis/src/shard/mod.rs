@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::names::Names;
-use crate::place::Id;
+use crate::place::{Epoch, Id, Place};
 use crate::script::{Digests, Script};
 use crate::server::{Commands, Server};
-use crate::{Settings, Unavailable};
+use crate::{Settings, Unavailable, reply};
 
 pub use epochs::Epochs;
 use readers::Readers;
@@ -63,7 +63,7 @@ pub(crate) struct Up {
     /// Further connections to the same server, for long replies.
     pub(crate) readers: Readers,
     digests: Digests,
-    pub(crate) epochs: Epochs,
+    pub(crate) epoch: Epoch,
     /// Keys that the server had evicted.
     evicted: u64,
 }
@@ -165,6 +165,11 @@ impl Shard {
         }
     }
 
+    /// The place of the last message.
+    pub(crate) async fn head(&self) -> Result<Place, Unavailable> {
+        reply::place(self.call(Script::Head, &[], |_, _| {}).await?)
+    }
+
     /// Calls a script once. ARGV begins with the epoch, except for the one
     /// that finds it.
     pub(crate) async fn attempt(
@@ -191,7 +196,7 @@ impl Shard {
         for key in keys {
             command.arg(*key);
         }
-        command.arg(up.epochs.current().to_string());
+        command.arg(up.epoch.to_string());
         arguments(&mut command);
         match commands.send(command).await {
             Ok(value) => Ok(value),
@@ -265,17 +270,16 @@ impl Shard {
         if opened.info.may_evict {
             tracing::warn!("redis may evict keys, which ends recovery each time: set maxmemory-policy to noeviction");
         }
-        let epochs = {
+        {
             let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
             let next = epochs.next(opened.epoch, opened.start, position);
             if next != *epochs {
                 tracing::info!(epoch = %opened.epoch, "a new epoch of the log");
             }
             *epochs = next;
-            next
-        };
+        }
         let readers = Readers::new(&self.server, self.settings.readers);
-        let up = Up { commands, readers, digests: opened.digests, epochs, evicted: opened.info.evicted };
+        let up = Up { commands, readers, digests: opened.digests, epoch: opened.epoch, evicted: opened.info.evicted };
         self.link.send_replace(Link::Up(Arc::new(up)));
         Ok(())
     }

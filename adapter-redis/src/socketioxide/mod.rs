@@ -6,7 +6,8 @@
 //! # use std::time::Duration;
 //! use adapter_redis::Settings;
 //! use adapter_redis::server::{Address, RedisServer};
-//! use adapter_redis::socketioxide::{CarillonAdapter, Intervals, Node};
+//! use adapter_redis::Intervals;
+//! use adapter_redis::socketioxide::{CarillonAdapter, Node};
 //! use socketioxide::SocketIo;
 //! use socketioxide::extract::SocketRef;
 //!
@@ -38,9 +39,10 @@
 //!
 //! # Settings that must be those of the gateways
 //!
-//! [`Settings::prefix`], and the [`Intervals`] by which a gateway finds events
-//! in the log: written under others, they are missed by who recovers, and
-//! nobody is told. Namespaces that gateways have with `recovery = false` are
+//! [`Settings::prefix`], and the [`Intervals`](crate::Intervals), which say how
+//! long events are kept: the first node of an epoch says it for all, and one that
+//! needs them for longer begins a new epoch, in which clients that are away start
+//! anew. Namespaces that gateways have with `recovery = false` are
 //! named to [`Node::without_recovery`].
 //!
 //! # Rooms
@@ -90,7 +92,6 @@
 //! [`Settings::prefix`]: crate::Settings::prefix
 
 mod adapter;
-mod intervals;
 mod names;
 mod node;
 mod own;
@@ -106,7 +107,6 @@ use socketioxide_core::adapter::errors::AdapterError;
 use crate::{PublishError, Unavailable};
 
 pub use adapter::{CarillonAdapter, Init};
-pub use intervals::Intervals;
 pub use names::BadRoom;
 pub use node::Node;
 

@@ -55,7 +55,7 @@ struct Running {
 
 impl Node {
     /// Connects nothing yet. `settings`: of the gateways' prefix and
-    /// [`Intervals`](super::Intervals).
+    /// [`Intervals`](crate::Intervals).
     pub fn new(server: Arc<dyn Server>, settings: Settings) -> Self {
         let (namespaces, running) = (Arc::default(), tokio::sync::Mutex::default());
         Node { inner: Arc::new(Inner { server, settings, namespaces, running }), without_recovery: Arc::default() }

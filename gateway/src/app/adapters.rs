@@ -1,7 +1,6 @@
 //! Which adapter, and what it is made with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use adapter_redis as redis;
 use anyhow::{Context, Result};
@@ -91,31 +90,22 @@ fn address(config: &Config) -> Result<redis::server::Address> {
     })
 }
 
-/// How long sessions and messages are kept. The window counts from when a
-/// client was last known alive; what is known of it is as old as a heartbeat
-/// and a refresh.
-struct Times {
-    session_ttl: Duration,
-    retention: Duration,
-}
-
-impl Times {
-    fn of(config: &Config) -> Self {
-        let heartbeat = config.engine.ping_interval + config.engine.ping_timeout;
-        let session_ttl = config.recovery.window + heartbeat + config.recovery.refresh;
-        let slack = config.engine.ping_timeout + config.recovery.refresh + Duration::from_secs(10);
-        Times { session_ttl, retention: session_ttl + slack }
-    }
+/// What follows from the intervals at which clients are kept track of.
+fn intervals(config: &Config) -> redis::Settings {
+    let intervals = redis::Intervals {
+        window: config.recovery.window,
+        refresh: config.recovery.refresh,
+        ping_interval: config.engine.ping_interval,
+        ping_timeout: config.engine.ping_timeout,
+        max_entries_per_room: config.recovery.max_entries_per_room,
+    };
+    intervals.settings()
 }
 
 fn memory_limits(config: &Config) -> MemoryLimits {
-    let Times { session_ttl, retention } = Times::of(config);
+    let redis::Settings { session_ttl, retention, max_slice_entries, .. } = intervals(config);
     MemoryLimits {
-        log: LogLimits {
-            retention,
-            max_entries_per_room: config.recovery.max_entries_per_room,
-            max_bytes: config.recovery.max_bytes,
-        },
+        log: LogLimits { retention, max_entries_per_room: max_slice_entries, max_bytes: config.recovery.max_bytes },
         session_ttl,
         max_sessions: config.recovery.max_sessions,
         idempotency: config.recovery.idempotency,
@@ -123,21 +113,12 @@ fn memory_limits(config: &Config) -> MemoryLimits {
     }
 }
 
-/// Slices of a room's log in the time that it is kept: more make it shorter,
-/// fewer make it cheaper.
-const SLICES: u32 = 3;
-
 fn settings(config: &Config, advertise: String) -> redis::Settings {
-    let Times { session_ttl, retention } = Times::of(config);
     let it = &config.redis;
     redis::Settings {
         prefix: it.prefix.clone(),
         advertise,
         format: if it.format == 1 { redis::Format::One } else { redis::Format::Two },
-        retention,
-        slice: (retention / SLICES).max(Duration::from_secs(1)),
-        max_slice_entries: config.recovery.max_entries_per_room,
-        session_ttl,
         max_sessions: config.recovery.max_sessions,
         idempotency: config.recovery.idempotency,
         patience: it.patience,
@@ -146,6 +127,6 @@ fn settings(config: &Config, advertise: String) -> redis::Settings {
         linger: it.linger,
         readers: it.readers,
         anew_on_new_epoch: it.on_epoch_change == OnEpochChange::Reconnect,
-        ..redis::Settings::default()
+        ..intervals(config)
     }
 }

@@ -1,15 +1,16 @@
-//! What decides where gateways find an event in the log.
+//! How long messages and sessions are kept, from how clients are kept track of.
 
 use std::time::Duration;
 
 use crate::Settings;
 
-/// Slices of a room's log in the time that it is kept.
+/// Slices of a room's log in the time that it is kept: more make it shorter,
+/// fewer make it cheaper.
 const SLICES: u32 = 3;
 
-/// What the gateways of the cluster are configured with; by default, what they
-/// have by default. An event that was written under other intervals is missed
-/// by who recovers.
+/// What the gateways of a cluster are configured with; by default, what they
+/// have by default. The window counts from when a client was last known alive;
+/// what is known of it is as old as a heartbeat and a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intervals {
     /// `recovery.window`
@@ -37,7 +38,7 @@ impl Default for Intervals {
 }
 
 impl Intervals {
-    /// The settings of a node beside such gateways.
+    /// The settings of a node with such intervals.
     pub fn settings(&self) -> Settings {
         let Intervals { window, refresh, ping_interval, ping_timeout, max_entries_per_room } = *self;
         let session_ttl = window + ping_interval + ping_timeout + refresh;
