@@ -10,30 +10,33 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::log::{Logs, Part, ReadError, ReadLimit};
 use crate::nodes::{Nodes, Tag, TagTaken};
+use crate::notices::{Notice, NoticeId, Notices, Reason};
 use crate::place::{Epoch, Place};
 use crate::publish::{Accepted, Item, PublishError, Publisher};
 use crate::questions::{Answers, Questions};
 use crate::record::Question;
 use crate::reply::text;
+use crate::revocations::{Revocation, Revocations, TokenFacts};
 use crate::server::Server;
 use crate::sessions::{
-    Action, Attached, Attention, NewSession, Refresh, RoomChange, Session, SessionKey, Sessions, TakeOverError,
-    WriteError,
+    Action, Attached, Attention, Claimant, NewSession, Present, Refresh, RoomChange, Session, SessionKey, Sessions,
+    TakeOverError, WriteError,
 };
 use crate::shard::{Epochs, Shard};
 use crate::{Event, Host, Room, RoomKey, Settings, Unavailable};
 
 /// Between two looks for expired sessions.
-const SWEEP: Duration = Duration::from_secs(5);
+pub(crate) const SWEEP: Duration = Duration::from_secs(5);
 
 /// Room bus, recovery log and session store of one node. See the crate.
 pub struct RedisAdapter<H: Host> {
     shard: Arc<Shard>,
-    host: Arc<H>,
     publisher: Publisher,
     logs: Arc<Logs<H>>,
     bus: Bus<H>,
     sessions: Sessions,
+    notices: Arc<Notices>,
+    revocations: Revocations,
     questions: Arc<Questions>,
     nodes: Nodes,
     tag: Tag,
@@ -44,6 +47,7 @@ impl<H: Host> RedisAdapter<H> {
     /// used by another.
     pub fn new(server: Arc<dyn Server>, settings: Settings, tag: Tag, host: Arc<H>) -> Arc<Self> {
         let shard = Shard::new(server, settings);
+        let notices = Arc::new(Notices::new(Arc::clone(&shard)));
         let instance = hex::encode(rand::random::<[u8; 8]>());
         let logs = Arc::new(Logs::new(Arc::clone(&shard), Arc::clone(&host)));
         let questions = Arc::new(Questions::new(Arc::clone(&shard), tag.clone()));
@@ -51,13 +55,14 @@ impl<H: Host> RedisAdapter<H> {
             Bus::new(Arc::clone(&shard), Arc::clone(&host), Arc::clone(&logs), Arc::clone(&questions), tag.clone());
         Arc::new(RedisAdapter {
             publisher: Publisher::new(Arc::clone(&shard), &instance),
-            sessions: Sessions::new(Arc::clone(&shard), tag.clone()),
+            sessions: Sessions::new(Arc::clone(&shard), tag.clone(), Arc::clone(&notices)),
+            revocations: Revocations::new(Arc::clone(&shard)),
             nodes: Nodes::new(Arc::clone(&shard), tag.clone(), &instance),
             shard,
-            host,
             logs,
             bus,
             questions,
+            notices,
             tag,
         })
     }
@@ -151,8 +156,13 @@ impl<H: Host> RedisAdapter<H> {
     ///
     /// # Errors
     /// When there is none, or it is another's.
-    pub async fn take_over(&self, pid: &str, namespace: &str, subject: &str) -> Result<Session, TakeOverError> {
-        self.sessions.take_over(pid, namespace, subject).await
+    pub async fn take_over(
+        &self,
+        pid: &str,
+        namespace: &str,
+        claimant: Claimant<'_>,
+    ) -> Result<Session, TakeOverError> {
+        self.sessions.take_over(pid, namespace, claimant).await
     }
 
     /// This node hears the rooms of a session that it has taken over; `changes`
@@ -193,8 +203,8 @@ impl<H: Host> RedisAdapter<H> {
     ///
     /// # Errors
     /// When it has another owner by now.
-    pub async fn end_session(&self, key: &SessionKey) -> Result<(), WriteError> {
-        self.sessions.end(key).await
+    pub async fn end_session(&self, key: &SessionKey, reason: Reason) -> Result<(), WriteError> {
+        self.sessions.end(key, reason).await
     }
 
     /// Does something to the sessions of these rooms whose client is away, and
@@ -210,6 +220,42 @@ impl<H: Host> RedisAdapter<H> {
         action: &Action,
     ) -> Result<usize, Unavailable> {
         self.sessions.operate(namespace, rooms, operation, action).await
+    }
+
+    /// Resolves when there is something to be told of watched sessions; it is
+    /// leased to the caller for [`Settings::notice_lease`]. Dropped, what it may
+    /// have taken comes again after that.
+    pub async fn notices(&self) -> Vec<Notice> {
+        self.notices.next().await
+    }
+
+    /// These were told, or are given up. What cannot be settled now comes again.
+    pub async fn settle(&self, done: &[NoticeId]) {
+        self.notices.settle(done).await;
+    }
+
+    /// Who is in a room, with at most `most` sockets.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn presence(&self, room: &RoomKey, most: usize) -> Result<Present, Unavailable> {
+        self.sessions.presence(room, most).await
+    }
+
+    /// Keeps a revocation; of two of the same tokens the wider stays.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn revoke(&self, revocation: &Revocation<'_>) -> Result<(), Unavailable> {
+        self.revocations.add(revocation).await
+    }
+
+    /// Whether a token is revoked. One round trip.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn is_revoked(&self, namespace: &str, token: &TokenFacts<'_>) -> Result<bool, Unavailable> {
+        self.revocations.cover(namespace, token).await
     }
 
     /// Asks all nodes, this one too, to carry out what the caller has written.
@@ -281,6 +327,19 @@ impl<H: Host> RedisAdapter<H> {
         hex::decode(secret).map_err(|_| Unavailable)
     }
 
+    /// Whether a set that others keep in the same database has this member; its
+    /// key is taken as it is.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached, or the key is no set.
+    pub async fn set_contains(&self, key: &str, member: &str) -> Result<bool, Unavailable> {
+        let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
+        let mut ask = redis::cmd("SISMEMBER");
+        ask.arg(key).arg(member);
+        let answer = up.commands.send(ask).await.map_err(|_| Unavailable)?;
+        Ok(matches!(answer, redis::Value::Int(1)))
+    }
+
     /// Its tasks, by name; each ends at `stop`.
     pub fn tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
         let shard = Arc::clone(&self.shard);
@@ -307,15 +366,7 @@ impl<H: Host> RedisAdapter<H> {
                 () = tokio::time::sleep(wait) => {}
             }
             wait = SWEEP;
-            while let Ok(expired) = self.sessions.sweep().await {
-                let more = Sessions::is_full_sweep(&expired);
-                if !expired.is_empty() {
-                    self.host.expired(expired);
-                }
-                if !more {
-                    break;
-                }
-            }
+            while let Ok(true) = self.sessions.sweep().await {}
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use smol_str::SmolStr;
 
 use crate::place::{Id, Place};
 use crate::record::Question;
@@ -53,9 +52,6 @@ pub trait Host: Send + Sync + 'static {
 
     /// Another node asks, or this one; `RedisAdapter::answer` answers.
     fn asked(&self, question: Question, asked: Asked);
-
-    /// Sessions that have expired; no other node is told.
-    fn expired(&self, sessions: Vec<Expired>);
 }
 
 /// What nodes ask of each other.
@@ -65,13 +61,4 @@ pub enum Asked {
     Acknowledge(Event),
     /// An operation, as the asking program wrote it.
     Operate(Bytes),
-}
-
-/// A session whose client did not come back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expired {
-    pub namespace: SmolStr,
-    pub socket: SmolStr,
-    /// Empty for nobody's.
-    pub subject: SmolStr,
 }

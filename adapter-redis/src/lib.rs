@@ -13,6 +13,9 @@
 //!   whole.
 //! - *Sessions* ([`sessions`]): written by their owner, taken over by whoever
 //!   the client comes back to.
+//! - *Notices* ([`notices`]): what is to be told of sessions, kept until it
+//!   was, whichever node does it.
+//! - *Revocations* ([`revocations`]): tokens that are valid no more.
 //! - *Link* ([`shard`]): one Redis, its epoch, and what to believe of it.
 //!
 //! Here are no types of the gateway: it is called through [`Host`].
@@ -22,8 +25,10 @@
 //!
 //! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `secret`, `due`,
 //! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),
-//! `i:<ns>,<room>` (sessions of a room), `k:<key>` (idempotency),
-//! `b:<instance>` (what a publisher sent last). Channels: `c:<ns>,<room>`,
+//! `i:<ns>,<room>` (sessions of a room), `w:<ns>,<room>` (watched ones by
+//! user), `notices`, `t:<entry>` (what they say), `v:<ns>,<tokens>`
+//! (revocations), `k:<key>` (idempotency), `b:<instance>` (what a publisher
+//! sent last). Channels: `c:<ns>,<room>`,
 //! `all`, `n:<tag>`.
 //!
 //! Limits: one Redis, or one master of a Sentinel group, version 6.2 or later;
@@ -41,11 +46,13 @@ pub mod mutation;
 mod mutation;
 mod names;
 mod nodes;
+mod notices;
 mod place;
 mod publish;
 mod questions;
 mod record;
 mod reply;
+mod revocations;
 mod script;
 pub mod server;
 mod sessions;
@@ -56,18 +63,20 @@ pub mod socketioxide;
 
 pub use adapter::RedisAdapter;
 pub use event::{BadEvent, Event};
-pub use host::{Asked, Expired, Host};
+pub use host::{Asked, Host};
 pub use intervals::Intervals;
 pub use log::{Part, ReadError, ReadLimit};
 pub use names::{Names, Room, RoomKey};
 pub use nodes::{Tag, TagTaken};
+pub use notices::{Change, Notice, NoticeId, NoticeOf, Reason};
 pub use place::{BadPlace, Epoch, Id, Place};
 pub use publish::{Accepted, Idempotency, Item, PublishError};
 pub use questions::Answers;
 pub use record::{BadRecord, Format, Question, Record};
+pub use revocations::{Revocation, Revoked, TokenFacts};
 pub use sessions::{
-    Action, Attached, Attention, Membership, NewSession, Refresh, RoomChange, Session, SessionKey, TakeOverError,
-    Waiting, WriteError,
+    Action, Attached, Attention, Claimant, Membership, NewSession, Present, PresentSocket, Refresh, RoomChange,
+    Session, SessionKey, TakeOverError, Waiting, Watch, WriteError,
 };
 pub use settings::Settings;
 pub use shard::Epochs;

@@ -28,11 +28,15 @@ pub enum Mutation {
     DropWanted,
     /// What a session's owner was not told of stays undone.
     IgnoreWaiting,
+    /// That a session has ended is not told.
+    ForgetEnd,
+    /// Who leaves with the end of the session is still counted as present.
+    ForgetPresence,
 }
 
 #[cfg(feature = "mutations")]
 impl Mutation {
-    pub const ALL: [Mutation; 10] = [
+    pub const ALL: [Mutation; 12] = [
         Mutation::SkipCatchUp,
         Mutation::CatchUpFromNow,
         Mutation::ForgetOverflow,
@@ -43,6 +47,8 @@ impl Mutation {
         Mutation::IgnoreFence,
         Mutation::DropWanted,
         Mutation::IgnoreWaiting,
+        Mutation::ForgetEnd,
+        Mutation::ForgetPresence,
     ];
 }
 

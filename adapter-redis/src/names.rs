@@ -121,6 +121,11 @@ impl Names {
         format!("{}i:{}", self.prefix, room.as_str())
     }
 
+    /// A revocation, of the tokens that `whose` says.
+    pub(crate) fn revocation(&self, namespace: &str, whose: &str) -> String {
+        format!("{}v:{namespace},{whose}", self.prefix)
+    }
+
     pub fn idempotency(&self, key: &str) -> String {
         format!("{}k:{key}", self.prefix)
     }

@@ -27,10 +27,14 @@ pub(crate) enum Script {
     EndSession,
     Operate,
     Sweep,
+    Presence,
+    ClaimNotices,
+    SettleNotices,
+    Revoke,
 }
 
 impl Script {
-    pub(crate) const ALL: [Script; 15] = [
+    pub(crate) const ALL: [Script; 19] = [
         Script::OpenEpoch,
         Script::Publish,
         Script::Tick,
@@ -46,12 +50,18 @@ impl Script {
         Script::EndSession,
         Script::Operate,
         Script::Sweep,
+        Script::Presence,
+        Script::ClaimNotices,
+        Script::SettleNotices,
+        Script::Revoke,
     ];
 
     /// What it is made of: parts that several begin with, and its own file.
     fn parts(self) -> (&'static [&'static str], &'static str) {
         const PRELUDE: &[&str] = &[include_str!("lua/prelude.lua")];
-        const SESSIONS: &[&str] = &[include_str!("lua/prelude.lua"), include_str!("lua/sessions.lua")];
+        const NOTICES: &[&str] = &[include_str!("lua/prelude.lua"), include_str!("lua/notices.lua")];
+        const SESSIONS: &[&str] =
+            &[include_str!("lua/prelude.lua"), include_str!("lua/notices.lua"), include_str!("lua/sessions.lua")];
         match self {
             Script::OpenEpoch => (&[], include_str!("lua/open_epoch.lua")),
             Script::Publish => (PRELUDE, include_str!("lua/publish.lua")),
@@ -68,6 +78,10 @@ impl Script {
             Script::EndSession => (SESSIONS, include_str!("lua/end_session.lua")),
             Script::Operate => (SESSIONS, include_str!("lua/operate.lua")),
             Script::Sweep => (SESSIONS, include_str!("lua/sweep.lua")),
+            Script::Presence => (SESSIONS, include_str!("lua/presence.lua")),
+            Script::ClaimNotices => (NOTICES, include_str!("lua/claim_notices.lua")),
+            Script::SettleNotices => (NOTICES, include_str!("lua/settle_notices.lua")),
+            Script::Revoke => (PRELUDE, include_str!("lua/revoke.lua")),
         }
     }
 
@@ -78,7 +92,11 @@ impl Script {
         if mutated!(IgnoreSlot) {
             text.replace("if before == number", "if false")
         } else if mutated!(IgnoreFence) {
-            text.replace("record.gen ~= ARGV[4]", "false").replace("state[1] ~= ARGV[i + 1]", "false")
+            text.replace("record.gen == generation", "true").replace("state[1] ~= ARGV[i + 1]", "false")
+        } else if mutated!(ForgetEnd) {
+            text.replace("  tell_gone(record, reason)\n", "")
+        } else if mutated!(ForgetPresence) {
+            text.replace("      count_presence(record, room, -1)\n", "")
         } else {
             text
         }

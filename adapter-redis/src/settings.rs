@@ -27,6 +27,9 @@ pub struct Settings {
     pub session_ttl: Duration,
     /// 0: unlimited.
     pub max_sessions: usize,
+    /// How long a node may take to carry a notice out, until another is asked
+    /// to.
+    pub notice_lease: Duration,
     /// How long an idempotency key is remembered.
     pub idempotency: Duration,
     /// Until when a publish or a write is tried, while Redis is away.
@@ -60,6 +63,7 @@ impl Default for Settings {
             max_read: 32 << 20,
             session_ttl: Duration::from_secs(200),
             max_sessions: 0,
+            notice_lease: Duration::from_secs(30),
             idempotency: Duration::from_secs(600),
             patience: Duration::from_secs(5),
             inbox: 64 << 20,

@@ -4,6 +4,8 @@
 //! upkeep and signals; one accepts public streams; each worker has its own.
 
 mod adapters;
+mod certificates;
+mod namespaces;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,19 +17,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::adapter::ReadLimit;
-use crate::config::{Config, Namespace};
+use crate::config::Config;
 use crate::message::Namespaces;
+use crate::notices::{NoticeMetrics, Notices};
 use crate::ops::{self, Health};
 use crate::peers::{PeerMetrics, Peers};
-use crate::policy::NamespacePolicy;
 use crate::publish::{self, ApiKeys, PublishMetrics, PublishState};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{RoomMetrics, Router, WorkerPort};
-use crate::session::{Counter, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
+use crate::session::{Counter, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
-use crate::transport::{self, Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake};
+use crate::transport::{
+    self, Admission, AdmissionMetrics, ClientFiles, EnginePath, Listener, Transports, WorkerIntake,
+};
 
 use adapters::Adapters;
+use certificates::Certificates;
+use namespaces::Maker;
 
 /// Commands and streams that may wait for one worker.
 const WORKER_QUEUE: usize = 4096;
@@ -47,8 +53,11 @@ async fn run(config: Config) -> Result<()> {
     let tasks = Tasks::default();
     let health = Health::default();
     let registry = ops::metrics::registry()?;
-    let rules = rules(&config.effective_namespaces())?;
-    let namespaces = Namespaces::new(rules.iter().map(|rules| (&*rules.namespace.name, rules.namespace.recovery)));
+    let certificates = Certificates::load(&config, &registry)?;
+    let configured = config.effective_namespaces();
+    let namespaces = Namespaces::new(configured.iter().map(|it| (it.name.as_str(), it.recovery)));
+    let maker = Maker::new(&config, &tasks, &registry)?;
+    let rules = maker.rules(&configured, &namespaces)?;
 
     let workers = worker_count(config.workers);
     let space = Arc::new(Notify::new());
@@ -75,7 +84,13 @@ async fn run(config: Config) -> Result<()> {
         adapter: Arc::clone(&adapter),
         router,
         metrics: SessionMetrics::register(&registry)?,
+        sets: adapters.sets(),
     });
+    if let Some(told) = maker.told(&configured, &namespaces) {
+        let (adapter, metrics) = (Arc::clone(&adapter), NoticeMetrics::register(&registry)?);
+        let notices = Notices { adapter, told, patience: config.upstream.notice_patience, metrics };
+        tasks.spawn_vital("notices", notices.run(tasks.stop().clone()));
+    }
     let worker_tasks = tasks.child();
     let mut threads = Vec::new();
     let mut intakes = Vec::new();
@@ -119,20 +134,26 @@ async fn run(config: Config) -> Result<()> {
         ),
         max_payload: config.engine.max_payload,
         demo: config.demo,
+        needs: namespaces::needs(&configured),
         public: config.public.clone(),
+        path: EnginePath::parse(&config.public.path),
         workers: intakes,
         peers: Peers::new(
             directory,
+            certificates.internal.clone(),
             workers,
             config.engine.ping_interval + config.engine.ping_timeout,
             config.cluster.max_forwarded,
             PeerMetrics::register(&registry)?,
         ),
+        tls: certificates.public.clone(),
     });
     let routes = ops::router(registry, health.clone()).merge(api).merge(transport::router(Arc::clone(&transports)));
     // ends last: probes, the backend and other nodes are answered while connections drain
     let internal_tasks = Tasks::default();
-    internal_tasks.spawn_vital("internal listener", ops::listen(internal, routes, internal_tasks.stop().clone()));
+    let listen = ops::listen(internal, certificates.internal.clone(), routes, internal_tasks.stop().clone());
+    internal_tasks.spawn_vital("internal listener", listen);
+    certificates.run(&tasks);
 
     let mut signals = pin!(stopped(&tasks));
     let ended_early = tokio::select! {
@@ -151,7 +172,8 @@ async fn run(config: Config) -> Result<()> {
             health.started();
             tracing::info!(public = %public_address, internal = %internal_address, workers, "ready");
             if config.demo {
-                tracing::info!("the demo page is at http://{}/", reachable(public_address));
+                let scheme = if certificates.public.is_some() { "https" } else { "http" };
+                tracing::info!("the demo page is at {scheme}://{}/", reachable(public_address));
             }
             (Some(accepting), signals.await?)
         }
@@ -226,15 +248,6 @@ fn start_worker(seed: WorkerSeed) -> Result<JoinHandle<()>> {
 fn worker_count(configured: usize) -> usize {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if configured == 0 { cores() } else { configured }.min(Router::MAX_WORKERS)
-}
-
-fn rules(namespaces: &[Namespace]) -> Result<Vec<NamespaceRules>> {
-    let names = Namespaces::new(namespaces.iter().map(|namespace| (namespace.name.as_str(), namespace.recovery)));
-    let compile = |(config, namespace): (&Namespace, _)| {
-        let policy = NamespacePolicy::compile(config).with_context(|| format!("namespace {}", config.name))?;
-        Ok(NamespaceRules { namespace, policy })
-    };
-    namespaces.iter().zip(names.iter().cloned()).map(compile).collect()
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

@@ -7,6 +7,7 @@
 mod check;
 mod publish;
 mod serve;
+mod tls;
 mod token;
 
 use std::{
@@ -43,8 +44,8 @@ enum Command {
     /// Print the reference of all configuration keys, as Markdown
     ConfigDocs,
     /// Publish one event through the internal API of a running gateway
-    Publish(publish::Publish),
-    /// Make an API key for the internal API
+    Publish(Box<publish::Publish>),
+    /// Make an API key for the internal API, or a client's token (`token jwt`)
     ///
     /// Prints the key, which is shown only now, and the lines that admit it, for the configuration file.
     Token(token::Token),
@@ -66,7 +67,7 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(file),
         Command::CheckConfig(file) => check::run(file),
         Command::ConfigDocs => print(&crate::config::markdown()).map_err(Into::into),
-        Command::Publish(publish) => publish::run(publish),
+        Command::Publish(publish) => publish::run(&publish),
         Command::Token(token) => token::run(token),
     };
     match outcome {
@@ -108,6 +109,10 @@ mod tests {
             ("token --name backend --scope publish --scope read", true),
             ("token --name backend --scope everything", false),
             ("token --scope publish", false),
+            ("token", false),
+            ("token jwt --secret s --user ann", true),
+            ("token jwt --user ann", false),
+            ("token --name backend --scope publish jwt --secret s --user ann", false),
             ("publish --all --event e 1 word", true),
             ("publish --room a --room b --user u --socket s --event e", true),
             ("publish --event e", false),

@@ -8,9 +8,12 @@
 
 pub mod adapter;
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod fetch;
 pub mod message;
+pub mod notices;
 pub mod ops;
 pub mod peers;
 pub mod policy;
@@ -20,4 +23,6 @@ pub mod recovery;
 pub mod rooms;
 pub mod session;
 pub mod tasks;
+pub mod tls;
 pub mod transport;
+pub mod upstream;

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +47,16 @@ impl Tasks {
             let _vital = vital;
             task.await;
         });
+    }
+
+    /// Runs a task on another runtime, and gives its outcome to who waits for
+    /// it; it must end when told to.
+    pub fn spawn_on<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tracker.spawn_on(task, runtime)
     }
 
     /// Waits until all have ended; no more should be spawned.

@@ -8,26 +8,40 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part of the gateway from low to high, and what it may use. An arrow that is not used any more is taken out.
-const PARTS: [(&str, &[&str]); 15] = [
+const PARTS: [(&str, &[&str]); 20] = [
     ("tasks", &[]),
+    ("tls", &[]),
     ("protocol", &[]),
     ("message", &["protocol"]),
-    ("adapter", &["message", "protocol"]),
+    ("policy", &["config", "message"]),
+    ("config", &["policy", "tls"]),
+    ("auth", &["config"]),
+    ("adapter", &["auth", "message", "protocol"]),
     ("recovery", &["adapter", "message"]),
     ("rooms", &["adapter", "message", "recovery"]),
-    ("policy", &["config", "message"]),
-    ("config", &["policy"]),
-    ("ops", &["config"]),
-    ("publish", &["adapter", "config", "message", "ops", "protocol"]),
-    ("session", &["adapter", "message", "policy", "protocol", "recovery", "rooms", "tasks"]),
-    ("peers", &["adapter", "message", "session"]),
-    ("transport", &["config", "message", "ops", "peers", "protocol", "session"]),
+    ("ops", &["config", "tls"]),
+    ("publish", &["adapter", "auth", "config", "message", "ops", "protocol"]),
+    ("fetch", &["tasks"]),
+    ("upstream", &["auth", "config", "fetch", "message", "protocol", "publish", "tasks"]),
+    ("notices", &["adapter", "auth", "config", "message", "protocol", "upstream"]),
+    (
+        "session",
+        &[
+            "adapter", "auth", "config", "message", "policy", "protocol", "recovery", "rooms", "tasks", "tls",
+            "upstream",
+        ],
+    ),
+    ("peers", &["adapter", "message", "session", "tls"]),
+    ("transport", &["auth", "config", "message", "ops", "peers", "protocol", "session", "tls"]),
     (
         "app",
         &[
             "adapter",
+            "auth",
             "config",
+            "fetch",
             "message",
+            "notices",
             "ops",
             "peers",
             "policy",
@@ -35,10 +49,12 @@ const PARTS: [(&str, &[&str]); 15] = [
             "rooms",
             "session",
             "tasks",
+            "tls",
             "transport",
+            "upstream",
         ],
     ),
-    ("cli", &["app", "config", "ops"]),
+    ("cli", &["app", "auth", "config", "ops", "tls"]),
 ];
 
 /// The one arrow upwards: rules are compiled from the configuration, whose validation compiles them to find mistakes.

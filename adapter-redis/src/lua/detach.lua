@@ -4,8 +4,8 @@
 local pid = ARGV[3]
 local key = key_of(pid)
 local record = load(key)
-if record.gen ~= ARGV[4] then
-  return 'FENCED'
+if is_fenced(pid, key, record, ARGV[4]) then
+  return answer('FENCED')
 end
 if string.sub(ARGV[5], 1, 8) == epoch
   and (string.sub(record.confirmed, 1, 8) ~= epoch or record.confirmed < ARGV[5]) then
@@ -13,6 +13,6 @@ if string.sub(ARGV[5], 1, 8) == epoch
 end
 if apply_waiting(pid, key, record, ARGV[7]) then
   call('HSET', key, 'state', 'away', 'owner', '')
-  renew(pid, key, ARGV[6])
+  renew(pid, key, ARGV[6], record.watch)
 end
-return 'OK'
+return answer('OK')

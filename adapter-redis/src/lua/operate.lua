@@ -37,4 +37,4 @@ for i = 8 + rooms, #ARGV do
     end
   end
 end
-return changed
+return answer(changed)

@@ -24,14 +24,15 @@ next_batch()
 local first, count = last_seq, #ARGV
 local head_of_record = ARGV[4] .. format('%013d-%04d', last_ms, first / 1000)
 local suffix = ARGV[5] .. math.floor(last_ms / slice_length)
-local life, behind = slice_length + retention, now < last_ms
+-- from the time that its name says, which is ahead while the clock is behind the ids
+local life, behind = slice_length + retention + math.max(last_ms - now, 0), now < last_ms
 local reply = { last_ms .. ' ' .. first }
 
 local function append(channel, record)
   local key = channel .. suffix
   local length = call('RPUSH', key, record)
   if length == 1 or behind then
-    -- while the clock is behind the ids, a slice lasts longer than its name says
+    -- and a slice is written to for longer than its length
     call('PEXPIRE', key, life)
   end
   if length > most_entries then

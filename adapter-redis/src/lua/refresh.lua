@@ -1,21 +1,24 @@
 -- Keeps sessions alive, and notes up to where their clients have everything.
 -- KEYS: meta. ARGV: epoch, prefix, life (ms), then for each: pid, generation, confirmed (or empty).
 -- Answers, for those that need attention: its number (from 0) and FENCED, MISSING or WAITING (with what waits).
-local answer = {}
+local attention = {}
 for i = 4, #ARGV, 3 do
   local pid, number = ARGV[i], (i - 4) / 3
   local key = key_of(pid)
-  local state = call('HMGET', key, 'gen', 'confirmed', 'waiting', 'ended')
+  local state = call('HMGET', key, 'gen', 'confirmed', 'waiting', 'ended', 'watch')
   if state[1] ~= ARGV[i + 1] then
     local missing = not state[1] and not state[4]
-    answer[#answer + 1] = { number, missing and 'MISSING' or 'FENCED' }
+    if state[1] then
+      is_fenced(pid, key, load(key), ARGV[i + 1])
+    end
+    attention[#attention + 1] = { number, missing and 'MISSING' or 'FENCED' }
   else
     local confirmed = ARGV[i + 2]
     if string.sub(confirmed, 1, 8) == epoch
       and (string.sub(state[2], 1, 8) ~= epoch or state[2] < confirmed) then
       call('HSET', key, 'confirmed', confirmed)
     end
-    renew(pid, key, ARGV[3])
+    renew(pid, key, ARGV[3], state[5])
     if (tonumber(state[3]) or 0) > 0 then
       local waiting = {}
       for field, value in pairs(load(key)) do
@@ -24,8 +27,8 @@ for i = 4, #ARGV, 3 do
         end
       end
       table.sort(waiting)
-      answer[#answer + 1] = { number, 'WAITING', waiting }
+      attention[#attention + 1] = { number, 'WAITING', waiting }
     end
   end
 end
-return answer
+return attention

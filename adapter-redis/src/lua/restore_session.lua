@@ -1,6 +1,6 @@
 -- Writes a session that has gone while its client stayed (Redis lost it). What the client has is not known: it can be
 -- recovered again once `confirmed`, or what it shows, is of this epoch.
--- KEYS: meta. ARGV: epoch, prefix, pid, ns, sid, subject, owner, generation, life (ms), then rooms.
+-- KEYS: meta. ARGV: epoch, prefix, pid, ns, sid, subject, owner, generation, life (ms), identity, watch, then rooms.
 -- Answers OK, or FENCED when it is there under another owner or was ended.
 local pid = ARGV[3]
 local key = key_of(pid)
@@ -9,14 +9,12 @@ if record.ended or (record.gen and record.gen ~= ARGV[8]) then
   return 'FENCED'
 end
 if not record.gen then
-  record = { ns = ARGV[4] }
-  call('HSET', key, 'version', 1, 'ns', ARGV[4], 'sid', ARGV[5], 'subject', ARGV[6], 'owner', ARGV[7],
-    'gen', ARGV[8], 'state', 'live', 'changes', 0, 'start', '', 'confirmed', '')
-  call('SADD', index_of(record.ns, '*'), pid)
-  call('SADD', index_of(record.ns, 's' .. ARGV[5]), pid)
-  for i = 10, #ARGV do
-    enter(pid, key, record, ARGV[i], '')
+  record = session_of(4)
+  write(pid, key, record, '')
+  for i = 12, #ARGV do
+    -- it was there all the time: nobody has come
+    enter(pid, key, record, ARGV[i], '', true)
   end
 end
-renew(pid, key, ARGV[9])
+renew(pid, key, ARGV[9], record.watch)
 return 'OK'

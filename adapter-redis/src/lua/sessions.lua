@@ -1,17 +1,18 @@
--- What the scripts of the session store begin with, after the prelude. ARGV[2] is the prefix of all keys.
+-- What the scripts of the session store begin with, after the prelude and `notices.lua`.
 --
--- A session is a hash: version, ns, sid, subject, gen (raised by each new owner), owner (a node, or empty), state
+-- A session is a hash: version, ns, sid, subject, identity (text of the caller's) and watch (what is told of it: see
+-- `is_watched`), where there are such, gen (raised by each new owner), owner (a node, or empty), state
 -- (live, or away: the client is not connected, or not yet again), changes (counts those made while away), start and
 -- confirmed (positions, empty when not of any epoch known), past (stays that have ended: room, since, until and a line
 -- end), attempt (to take it over: the last one), done and
 -- done_at (the owner's last change of rooms: its number and position), operation (the last one done to it while its
 -- client was away, or left to its owner), `r:<room>` (present stays: since), `p:<number>:<operation>` (what the owner has yet to do), ops (numbers them),
--- waiting (how many). One that was ended on purpose is `ended` only, until nobody can ask for it any more.
+-- waiting (how many). One that has ended on purpose, or
+-- of whose end was told, is `ended` only, until nobody can ask for it any more.
 -- `due` holds when each session expires. `i:<ns>,<room>` holds the sessions of a room.
-local prefix = ARGV[2]
 local due = prefix .. 'due'
 
--- A session whose expiry nobody carries out goes by itself.
+-- A session whose expiry nobody carries out goes by itself; not a watched one, of which there is something to tell.
 local NEGLECTED = 86400000
 
 local function key_of(pid)
@@ -30,14 +31,18 @@ local function load(key)
   return record
 end
 
-local function renew(pid, key, life)
+local function renew(pid, key, life, watch)
   local expires = now + tonumber(life)
   call('ZADD', due, format('%d', expires), pid)
-  call('PEXPIRE', key, format('%d', tonumber(life) + NEGLECTED))
+  if not watch then
+    call('PEXPIRE', key, format('%d', tonumber(life) + NEGLECTED))
+  end
 end
 
-local function enter(pid, key, record, room, since)
-  call('HSET', key, 'r:' .. room, since)
+local function enter(pid, key, record, room, since, silently)
+  if call('HSET', key, 'r:' .. room, since) == 1 then
+    count_presence(record, room, 1, silently)
+  end
   call('SADD', index_of(record.ns, room), pid)
   record['r:' .. room] = since
 end
@@ -50,7 +55,31 @@ local function depart(pid, key, record, room)
     call('HDEL', key, 'r:' .. room)
     call('HSET', key, 'past', record.past)
     call('SREM', index_of(record.ns, room), pid)
+    count_presence(record, room, -1)
   end
+end
+
+-- A session as `ARGV` gives it, from its namespace on: ns, sid, subject, owner, generation, life, identity, watch.
+local function session_of(i)
+  local function given(value)
+    return value ~= '' and value or nil
+  end
+  return { ns = ARGV[i], sid = ARGV[i + 1], subject = ARGV[i + 2], owner = ARGV[i + 3], gen = ARGV[i + 4],
+    identity = given(ARGV[i + 6]), watch = given(ARGV[i + 7]) }
+end
+
+-- Writes a session that has a client; its rooms are yet to be entered.
+local function write(pid, key, record, at)
+  call('HSET', key, 'version', 1, 'ns', record.ns, 'sid', record.sid, 'subject', record.subject, 'owner', record.owner,
+    'gen', record.gen, 'state', 'live', 'changes', 0, 'start', at, 'confirmed', at)
+  if record.identity then
+    call('HSET', key, 'identity', record.identity)
+  end
+  if record.watch then
+    call('HSET', key, 'watch', record.watch)
+  end
+  call('SADD', index_of(record.ns, '*'), pid)
+  call('SADD', index_of(record.ns, 's' .. record.sid), pid)
 end
 
 -- Stays that the client has everything of are not read again.
@@ -65,13 +94,17 @@ local function forget_past(key, record)
   call('HSET', key, 'past', record.past)
 end
 
--- Ends a session; it is remembered for `life` that it was ended on purpose.
-local function finish(pid, key, record, life)
+-- Ends a session, for a reason ("client", "backend", "lost" or "expired"). It is remembered for `life` that it has
+-- ended.
+local function finish(pid, key, record, life, reason)
   for field in pairs(record) do
     if string.sub(field, 1, 2) == 'r:' then
-      call('SREM', index_of(record.ns, string.sub(field, 3)), pid)
+      local room = string.sub(field, 3)
+      call('SREM', index_of(record.ns, room), pid)
+      count_presence(record, room, -1)
     end
   end
+  tell_gone(record, reason)
   call('SREM', index_of(record.ns, '*'), pid)
   call('SREM', index_of(record.ns, 's' .. record.sid), pid)
   call('DEL', key)
@@ -80,6 +113,18 @@ local function finish(pid, key, record, life)
     call('HSET', key, 'version', 1, 'ended', 1)
     call('PEXPIRE', key, life)
   end
+end
+
+-- Whether the session is another owner's than the one's of this generation. A record that is older than who writes is from
+-- before Redis lost something: what it says is not true of its client any more, so it ends.
+local function is_fenced(pid, key, record, generation)
+  if record.gen == generation then
+    return false
+  end
+  if record.gen and tonumber(record.gen) < tonumber(generation) then
+    finish(pid, key, record, slice_length + retention, 'lost')
+  end
+  return true
 end
 
 -- Does what an operation says to a session whose client is away: "join", "leave" or "disconnect", and rooms, by lines.
@@ -98,7 +143,7 @@ local function apply(pid, key, record, operation, life)
     end
   end
   if action == 'disconnect' then
-    finish(pid, key, record, life)
+    finish(pid, key, record, life, 'backend')
     return false
   end
   return true

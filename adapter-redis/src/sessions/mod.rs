@@ -5,6 +5,7 @@
 //! script's effect is the same when it runs twice, so a write whose outcome is
 //! unknown is repeated until it is known.
 
+mod presence;
 mod record;
 
 use std::sync::Arc;
@@ -16,20 +17,22 @@ use smol_str::SmolStr;
 use crate::mutation::mutated;
 use crate::names::RoomKey;
 use crate::nodes::Tag;
+use crate::notices::{Notices, Reason};
 use crate::place::Place;
 use crate::record::Writer;
 use crate::reply::{array, ms, number, place, text, texts};
 use crate::script::Script;
 use crate::shard::Shard;
-use crate::{Expired, Room, Unavailable};
+use crate::{Room, Unavailable};
 
-pub use record::{Membership, Session};
+pub use presence::{Present, PresentSocket};
+pub use record::{Membership, Session, Watch};
 
 /// Sessions that one operation changes in one call.
 const OPERATE_CHUNK: usize = 200;
 
 /// Expired sessions removed in one call.
-const SWEEP_CHUNK: usize = 100;
+const SWEEP_CHUNK: u64 = 100;
 
 /// A session under one owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub struct NewSession {
     pub socket: SmolStr,
     /// Empty for nobody's.
     pub subject: SmolStr,
+    /// Text of the caller's; empty where there is none.
+    pub identity: SmolStr,
+    pub watched: Watch,
     /// Without those that every socket is in.
     pub rooms: Vec<Room>,
 }
@@ -72,6 +78,17 @@ pub enum TakeOverError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Who wants to take a session over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimant<'a> {
+    /// Only one that is nobody's.
+    Nobody,
+    /// Only one of this subject.
+    User(&'a str),
+    /// Whoever has its private id.
+    Holder,
+}
+
 /// What attaching to a session comes to.
 #[derive(Debug)]
 pub enum Attached {
@@ -88,6 +105,8 @@ pub struct RoomChange {
     pub leave: Vec<Room>,
     /// The operation that asks for it, which is done with it.
     pub operation: Option<SmolStr>,
+    /// In place of the one before.
+    pub identity: Option<SmolStr>,
 }
 
 /// A session whose client is alive.
@@ -161,14 +180,15 @@ pub(crate) struct Sessions {
     shard: Arc<Shard>,
     writer: Writer,
     tag: Tag,
+    notices: Arc<Notices>,
     /// Numbers changes of rooms.
     changes: AtomicU64,
 }
 
 impl Sessions {
-    pub(crate) fn new(shard: Arc<Shard>, tag: Tag) -> Self {
+    pub(crate) fn new(shard: Arc<Shard>, tag: Tag, notices: Arc<Notices>) -> Self {
         let writer = Writer(shard.settings.format);
-        Sessions { shard, writer, tag, changes: AtomicU64::new(1) }
+        Sessions { shard, writer, tag, notices, changes: AtomicU64::new(1) }
     }
 
     /// Calls a script of the session store; `arguments` follow the prefix.
@@ -177,7 +197,7 @@ impl Sessions {
             command.arg(self.shard.names.prefix());
             let _ = arguments.iter().fold(command, |command, argument| command.arg(*argument));
         };
-        self.shard.call(script, &[], call).await
+        Ok(self.notices.heed(self.shard.call(script, &[], call).await?))
     }
 
     fn ttl(&self) -> String {
@@ -201,6 +221,8 @@ impl Sessions {
             self.tag.as_str(),
             &generation,
             &ttl,
+            &session.identity,
+            session.watched.as_str(),
         ];
         arguments.extend(more);
         arguments.extend(rooms.iter().map(String::as_str));
@@ -220,11 +242,21 @@ impl Sessions {
     }
 
     /// Makes this node the owner of a session, and fences the earlier one.
-    pub(crate) async fn take_over(&self, pid: &str, namespace: &str, subject: &str) -> Result<Session, TakeOverError> {
+    pub(crate) async fn take_over(
+        &self,
+        pid: &str,
+        namespace: &str,
+        claimant: Claimant<'_>,
+    ) -> Result<Session, TakeOverError> {
+        let whose = match claimant {
+            Claimant::Nobody => "=".to_owned(),
+            Claimant::User(subject) => format!("={subject}"),
+            Claimant::Holder => "*".to_owned(),
+        };
         let channels = self.shard.names.node_channels();
         let (fence, attempt) = (self.writer.fence_head(), hex::encode(rand::random::<[u8; 8]>()));
         let (ttl, ended) = (self.ttl(), self.ended_ttl());
-        let arguments = [pid, namespace, subject, self.tag.as_str(), &ttl, &ended, &channels, &fence, &attempt];
+        let arguments = [pid, namespace, &whose, self.tag.as_str(), &ttl, &ended, &channels, &fence, &attempt];
         let reply = self.call(Script::TakeOver, &arguments).await?;
         if is(&reply, "UNKNOWN") {
             return Err(TakeOverError::Unknown);
@@ -264,12 +296,14 @@ impl Sessions {
         let entering = change.join.len().to_string();
         let number = self.changes.fetch_add(1, Ordering::Relaxed);
         let operation = change.operation.as_deref().unwrap_or_default();
+        let identity = change.identity.as_deref().unwrap_or_default();
         let call = |up: &crate::shard::Up, command: &mut redis::Cmd| {
             command.arg(self.shard.names.prefix()).arg(key.pid.as_str()).arg(&generation).arg(operation);
-            command.arg(&channel).arg(self.writer.position_head(up.epoch)).arg(number).arg(&entering);
+            command.arg(&channel).arg(self.writer.position_head(up.epoch)).arg(number).arg(identity);
+            command.arg(&entering);
             let _ = rooms.iter().fold(command, |command, room| command.arg(room));
         };
-        let reply = self.shard.call(Script::ChangeRooms, &[], call).await?;
+        let reply = self.notices.heed(self.shard.call(Script::ChangeRooms, &[], call).await?);
         if is(&reply, "FENCED") { Err(WriteError::Fenced) } else { Ok(place(reply)?) }
     }
 
@@ -298,9 +332,10 @@ impl Sessions {
     }
 
     /// It cannot be recovered after this returned.
-    pub(crate) async fn end(&self, key: &SessionKey) -> Result<(), WriteError> {
+    pub(crate) async fn end(&self, key: &SessionKey, reason: Reason) -> Result<(), WriteError> {
         let generation = key.generation.to_string();
-        done(self.call(Script::EndSession, &[&key.pid, &generation, &self.ended_ttl()]).await?)
+        let arguments = [key.pid.as_str(), &generation, &self.ended_ttl(), reason.as_str()];
+        done(self.call(Script::EndSession, &arguments).await?)
     }
 
     /// Does something to the sessions of these rooms: now, to those whose
@@ -346,20 +381,14 @@ impl Sessions {
         Ok((next, texts(reply.next().unwrap_or(Value::Nil))?))
     }
 
-    /// Removes sessions that have expired.
-    pub(crate) async fn sweep(&self) -> Result<Vec<Expired>, Unavailable> {
-        let reply = array(self.call(Script::Sweep, &[&SWEEP_CHUNK.to_string()]).await?)?;
-        let expired = |session: Value| {
-            let mut parts = texts(session)?.into_iter().map(SmolStr::from);
-            let mut part = || parts.next().ok_or(Unavailable);
-            Ok(Expired { namespace: part()?, socket: part()?, subject: part()? })
-        };
-        reply.into_iter().map(expired).collect()
-    }
-
-    /// Whether there may be more to sweep.
-    pub(crate) fn is_full_sweep(swept: &[Expired]) -> bool {
-        swept.len() >= SWEEP_CHUNK
+    /// Removes sessions that have expired; whether there may be more.
+    pub(crate) async fn sweep(&self) -> Result<bool, Unavailable> {
+        let arguments = [&*SWEEP_CHUNK.to_string(), &self.ended_ttl()];
+        let expired = number(self.call(Script::Sweep, &arguments).await?)?;
+        if expired > 0 {
+            tracing::debug!(sessions = expired, "sessions have expired");
+        }
+        Ok(expired >= SWEEP_CHUNK)
     }
 }
 

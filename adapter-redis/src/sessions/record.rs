@@ -9,6 +9,11 @@ use crate::place::Place;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub socket: SmolStr,
+    /// Empty for nobody's.
+    pub subject: SmolStr,
+    /// Text of the caller's; empty where there is none.
+    pub identity: SmolStr,
+    pub watched: Watch,
     pub generation: u64,
     /// Rooms that every socket is in count from here; `None` when that is of
     /// no epoch known.
@@ -19,6 +24,30 @@ pub struct Session {
     pub memberships: Vec<Membership>,
     /// Counts what was done to it while its client was away.
     pub changes: u64,
+}
+
+/// What is told about a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watch {
+    /// That it has ended.
+    pub gone: bool,
+    /// Who comes to its named rooms and leaves them.
+    pub presence: bool,
+}
+
+impl Watch {
+    pub(super) fn as_str(self) -> &'static str {
+        match (self.gone, self.presence) {
+            (false, false) => "",
+            (true, false) => "g",
+            (false, true) => "p",
+            (true, true) => "gp",
+        }
+    }
+
+    fn read(text: &str) -> Self {
+        Watch { gone: text.contains('g'), presence: text.contains('p') }
+    }
 }
 
 /// A stay in a room.
@@ -41,6 +70,9 @@ impl Session {
     pub(super) fn read(generation: u64, fields: Vec<String>) -> Option<Self> {
         let mut session = Session {
             socket: SmolStr::default(),
+            subject: SmolStr::default(),
+            identity: SmolStr::default(),
+            watched: Watch::default(),
             generation,
             start: None,
             confirmed: None,
@@ -52,6 +84,9 @@ impl Session {
             match name {
                 "version" if value != VERSION => return None,
                 "sid" => session.socket = value.into(),
+                "subject" => session.subject = value.into(),
+                "identity" => session.identity = value.into(),
+                "watch" => session.watched = Watch::read(value),
                 "start" => session.start = value.parse().ok(),
                 "confirmed" => session.confirmed = value.parse().ok(),
                 "changes" => session.changes = value.parse().ok()?,

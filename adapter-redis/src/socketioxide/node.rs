@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::wire::{Acknowledged, Answer, Asked};
 use crate::server::Server;
-use crate::{Asked as Asking, Event, Expired, Host, Id, Place, Question, RedisAdapter, RoomKey, Settings, Tag};
+use crate::{Asked as Asking, Event, Host, Id, Place, Question, RedisAdapter, RoomKey, Settings, Tag};
 
 /// Questions of other nodes that may wait, and that are answered at once;
 /// further ones are not answered, and the answer there is called partial.
@@ -237,8 +237,6 @@ impl Host for Local {
             tracing::warn!("too many questions of other nodes: one is not answered");
         }
     }
-
-    fn expired(&self, _: Vec<Expired>) {}
 }
 
 impl Local {

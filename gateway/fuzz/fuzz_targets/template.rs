@@ -3,7 +3,7 @@
 #![no_main]
 
 use carillon_gateway::message::Room;
-use carillon_gateway::policy::{Context, RoomTemplate, Template};
+use carillon_gateway::policy::{Args, Context, RoomTemplate, Template};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     let query = pieces.next().unwrap_or_default();
     let args: Vec<String> =
         pieces.filter(|piece| serde_json::from_str::<&RawValue>(piece).is_ok()).map(str::to_owned).collect();
-    let context = Context { auth: &auth, query, args: &args };
+    let context = Context { auth: &auth, query, args: Args::Json(&args), ..Context::EMPTY };
     if let Ok(template) = Template::parse(template) {
         let _ = template.render(&context);
     }

@@ -19,7 +19,9 @@ use crate::protocol::Body;
 
 use super::{Adapter, Node, Operation, Published, Range, ReadError, ReadLimit, Report};
 
+pub(crate) mod identities;
 pub(crate) mod log;
+pub(crate) mod notices;
 pub(crate) mod operations;
 pub(crate) mod sessions;
 
@@ -30,6 +32,8 @@ pub(crate) struct Bounds {
     pub(crate) retention: Duration,
     pub(crate) idempotency: Duration,
     pub(crate) entries_per_room: usize,
+    /// How long a notice is one node's.
+    pub(crate) lease: Duration,
 }
 
 impl Default for Bounds {
@@ -39,6 +43,7 @@ impl Default for Bounds {
             retention: Duration::from_secs(200),
             idempotency: Duration::from_secs(100),
             entries_per_room: 1000,
+            lease: Duration::from_secs(30),
         }
     }
 }
@@ -61,6 +66,12 @@ pub(crate) trait Subject: Send + Sync {
 
     /// This much time passes for the adapters.
     async fn pass(&self, time: Duration);
+
+    /// How long its adapters lease notices, where they are made with other than
+    /// `bounds` says.
+    fn lease(&self, bounds: &Bounds) -> Duration {
+        bounds.lease
+    }
 
     /// The clock of the adapters steps back; false where it cannot.
     fn step_back(&self, time: Duration) -> bool;
@@ -256,6 +267,12 @@ macro_rules! conformance_tests {
                 attaching_fixes_the_cut;
             operations: operations_reach_the_node, absent_sessions_join_and_leave, absent_sessions_are_disconnected,
                 present_sessions_are_left_to_the_node, sessions_between_two_owners_are_changed;
+            notices: an_end_is_told_once, who_is_not_watched_is_not_told_of, the_expiry_is_told,
+                who_is_away_is_disconnected_by_the_backend, who_comes_to_a_room_and_who_leaves, who_is_away_is_moved,
+                changes_of_one_user_come_one_by_one, what_is_not_settled_comes_again, who_waits_is_woken;
+            identities: identities_are_kept, who_may_take_a_session_over, a_stranger_changes_no_identity,
+                who_is_present, revoked_tokens_are_known, the_wider_revocation_stays,
+                a_revocation_reaches_the_node;
         }
     };
     (@cases $subject:expr; $($part:ident: $($case:ident),+;)+) => {

@@ -12,13 +12,17 @@
 //!   called are one.
 //! - What is published to a room after [`Adapter::subscribe`] returned for it
 //!   reaches [`Node::deliver`].
+//! - The end of a watched session is told once ([`Adapter::notices`]): not for
+//!   a take-over, and whoever ended it.
 //! - A read issued after a position was returned by [`Adapter::head`],
 //!   [`Adapter::open_session`], [`Adapter::attach`] or [`Adapter::change_rooms`] is complete up to it.
 
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+mod notice;
 pub mod redis;
+mod revocation;
 mod session;
 
 use std::sync::Arc;
@@ -29,9 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::message::{Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
 
+pub use notice::{
+    Ending, GoneReason, Notice, NoticeId, NoticeOf, PresenceChange, Present, PresentSocket, PresentState, Watch,
+};
+pub use revocation::{Revocation, Revoked, TokenFacts};
 pub use session::{
-    Attached, Attention, Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, Stays, TakeOverError,
-    TakenOver, WriteError,
+    Attached, Attention, Claim, Claimant, Membership, NewSession, Refresh, RoomChange, SessionKey, Stays,
+    TakeOverError, TakenOver, WriteError,
 };
 
 /// A publish that was accepted.
@@ -115,6 +123,8 @@ pub enum Action {
     },
     List,
     Count,
+    /// Their tokens are revoked; each socket's own is judged by it.
+    Revoke(Revocation),
 }
 
 /// The answer to an [`Operation`].
@@ -176,6 +186,14 @@ pub trait Node: Send + Sync + 'static {
 
     /// Carries an operation out on this node's own sockets.
     async fn operate(&self, operation: Operation) -> Report;
+}
+
+/// Sets that others keep, which conditions ask for members.
+#[async_trait]
+pub trait Sets: Send + Sync + 'static {
+    /// Whether the set of this key has the member; one that does not exist has
+    /// none.
+    async fn has_member(&self, key: &str, member: &str) -> Result<bool, Unavailable>;
 }
 
 /// Room bus, recovery log and session store. See the module's invariants.
@@ -240,11 +258,34 @@ pub trait Adapter: Send + Sync + 'static {
     async fn detach(&self, refresh: Refresh) -> Result<(), Unavailable>;
 
     /// Ends a session: it cannot be recovered after this returned.
-    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable>;
+    async fn end_session(&self, key: SessionKey, ending: Ending) -> Result<(), Unavailable>;
 
     /// Carries an operation out on every node, and changes the sessions of
     /// clients that are away: one that comes back finds it done.
     async fn operate(&self, operation: Operation) -> Result<Report, Unavailable>;
+
+    /// Resolves when there is something to be told of watched sessions, which
+    /// this node is to carry out: it is leased for half a minute, then another
+    /// node is asked to. Dropped, what it may have taken comes again. The
+    /// changes of one user in one room come one by one, each when the one
+    /// before was settled.
+    async fn notices(&self) -> Vec<Notice>;
+
+    /// These were carried out, or are given up. What cannot be settled now
+    /// comes again.
+    async fn settle(&self, done: &[NoticeId]);
+
+    /// Who is in a room, with at most `most` sockets. Nobody in a namespace
+    /// without recovery.
+    async fn presence(&self, namespace: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable>;
+
+    /// Keeps a revocation, and then has every node carry it out
+    /// ([`Action::Revoke`]); clients that are away are judged when they come
+    /// back. Of two for the same tokens the wider stays.
+    async fn revoke(&self, revocation: Revocation) -> Result<Report, Unavailable>;
+
+    /// Whether a token is revoked. One round trip at most.
+    async fn is_revoked(&self, namespace: &NamespaceRef, token: &TokenFacts<'_>) -> Result<bool, Unavailable>;
 
     /// Whether publishes are accepted.
     fn is_ready(&self) -> bool;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId};
 
-use super::{Action, OperationId, Unavailable};
+use super::{Action, OperationId, Unavailable, Watch};
 
 /// A stay in a room: messages with `since < id <= until` are the socket's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct NewSession {
     pub namespace: NamespaceId,
     /// Who it belongs to: only the same may recover it.
     pub subject: Option<Arc<str>>,
+    /// Who that is in full: text of the caller's.
+    pub identity: Option<Arc<str>>,
+    /// What is told about it.
+    pub watched: Watch,
     /// Without the implicit ones ([`Room::is_implicit`]).
     pub rooms: Vec<Room>,
 }
@@ -52,13 +56,38 @@ impl NewSession {
 pub struct Claim {
     pub pid: PrivateId,
     pub namespace: NamespaceId,
-    pub subject: Option<Arc<str>>,
+    pub subject: Claimant,
+}
+
+/// Who wants to recover a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimant {
+    /// Somebody without a subject: a session that has none.
+    Nobody,
+    /// A session of this subject.
+    User(Arc<str>),
+    /// Whoever holds the private id: any session.
+    Holder,
+}
+
+impl Claimant {
+    /// Whether a session of this subject is theirs.
+    pub fn may_take(&self, subject: Option<&str>) -> bool {
+        match self {
+            Claimant::Nobody => subject.is_none(),
+            Claimant::User(user) => subject == Some(&**user),
+            Claimant::Holder => true,
+        }
+    }
 }
 
 /// A session under its new owner.
 #[derive(Debug, Clone)]
 pub struct TakenOver {
     pub socket: SocketId,
+    pub subject: Option<Arc<str>>,
+    pub identity: Option<Arc<str>>,
+    pub watched: Watch,
     pub generation: u64,
     /// The present one; all positions are of it.
     pub epoch: Epoch,
@@ -118,6 +147,8 @@ pub struct RoomChange {
     pub leave: Vec<Room>,
     /// The operation that asks for it, which is done with it.
     pub operation: Option<OperationId>,
+    /// Written with it, in place of the earlier one.
+    pub identity: Option<Arc<str>>,
 }
 
 /// A session whose client is alive and has everything up to `confirmed`.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
 use crate::adapter::redis::RedisAdapter;
-use crate::adapter::{Adapter, Node};
+use crate::adapter::{Adapter, Node, Sets};
 use crate::config::{Config, OnEpochChange};
 use crate::message::{Namespaces, NodeTag};
 use crate::peers::{Directory, Registry, SingleNode};
@@ -50,6 +50,11 @@ impl Adapters {
             directory: Arc::clone(&registry) as _,
             shared: Some((adapter, registry)),
         })
+    }
+
+    /// Where conditions on sets are asked; `None` without Redis.
+    pub(super) fn sets(&self) -> Option<Arc<dyn Sets>> {
+        self.shared.as_ref().map(|(adapter, _)| Arc::clone(adapter) as _)
     }
 
     /// Resolves when this node may serve: at once when it is alone, otherwise

@@ -5,24 +5,45 @@ use std::{fmt::Write, path::Path};
 use anyhow::{Result, anyhow};
 
 use super::{ConfigFile, print};
-use crate::config::{self, Config, ConfigError, ProcessEnvironment};
+use crate::auth;
+use crate::config::{self, AuthMethod, Config, ConfigError, Namespace, ProcessEnvironment};
 
 pub(super) fn run(file: ConfigFile) -> Result<()> {
     let file = file.config.as_deref();
-    match config::load(file, &ProcessEnvironment) {
-        Ok(config) => Ok(print(&summary(file, &config))?),
-        Err(error) => {
-            let problems = error.problems();
-            for problem in problems {
-                print(&format!("{problem}\n"))?;
+    let problems: Vec<String> = match config::load(file, &ProcessEnvironment) {
+        Ok(config) => match keys(&config) {
+            Ok(warnings) => return Ok(print(&format!("{}{warnings}", summary(file, &config)))?),
+            Err(problems) => problems,
+        },
+        Err(ConfigError::Invalid(problems)) => problems.0.iter().map(ToString::to_string).collect(),
+        Err(error @ (ConfigError::Unreadable { .. } | ConfigError::Syntax { .. })) => return Err(error.into()),
+    };
+    for problem in &problems {
+        print(&format!("{problem}\n"))?;
+    }
+    Err(match problems.len() {
+        1 => anyhow!("1 problem"),
+        count => anyhow!("{count} problems"),
+    })
+}
+
+/// Reads the keys that tokens are verified with, as `serve` does; gives lines of warnings, or the problems.
+fn keys(config: &Config) -> Result<String, Vec<String>> {
+    let mut warnings = String::new();
+    let mut problems = Vec::new();
+    let with_tokens = |(_, namespace): &(usize, &Namespace)| namespace.auth.method == AuthMethod::Jwt;
+    for (n, namespace) in config.namespaces.iter().enumerate().filter(with_tokens) {
+        match auth::check(&namespace.auth) {
+            Ok(found) => {
+                for (key, warning) in found {
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(warnings, "  warning: namespaces[{n}].auth.{key} {warning}");
+                }
             }
-            Err(match (&error, problems.len()) {
-                (ConfigError::Invalid(_), 1) => anyhow!("1 problem"),
-                (ConfigError::Invalid(_), count) => anyhow!("{count} problems"),
-                (ConfigError::Unreadable { .. } | ConfigError::Syntax { .. }, _) => error.into(),
-            })
+            Err(error) => problems.push(format!("namespaces[{n}].auth: {error}")),
         }
     }
+    if problems.is_empty() { Ok(warnings) } else { Err(problems) }
 }
 
 fn summary(file: Option<&Path>, config: &Config) -> String {
@@ -51,6 +72,32 @@ fn summary(file: Option<&Path>, config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Algorithm, Auth, Secret};
+
+    fn with_jwt(auth: Auth) -> Config {
+        let auth = Auth { method: AuthMethod::Jwt, ..auth };
+        Config { namespaces: vec![Namespace { auth, ..Namespace::quiet("/") }], ..Config::default() }
+    }
+
+    #[test]
+    fn keys_are_read_and_weak_ones_warned_of() {
+        let secret = |text: &str| {
+            with_jwt(Auth { algorithms: vec![Algorithm::HS256], secret: Secret(text.to_owned()), ..Auth::default() })
+        };
+        assert_eq!(keys(&secret(&"s".repeat(32))).unwrap(), "");
+        assert_eq!(
+            keys(&secret("short")).unwrap(),
+            "  warning: namespaces[0].auth.secret is only 5 bytes long; 32 or more cannot be guessed\n"
+        );
+        let unusable = with_jwt(Auth {
+            algorithms: vec![Algorithm::RS256],
+            public_key_file: Some("/no/such.pem".into()),
+            ..Auth::default()
+        });
+        let problems = keys(&unusable).unwrap_err();
+        assert_eq!(problems, ["namespaces[0].auth: cannot read /no/such.pem: No such file or directory (os error 2)"]);
+        assert_eq!(keys(&Config::default()).unwrap(), "");
+    }
 
     #[test]
     fn summary_names_what_will_be_served() {

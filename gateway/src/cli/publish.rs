@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
+use ureq::tls::TlsConfig;
 
-use super::print;
+use super::{print, tls::Tls};
 
 /// Time for the gateway to answer, acknowledgements apart. It answers before its own deadline, so this is generous.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +25,8 @@ pub(super) struct Publish {
     /// API key with the scope "publish"; better given by the environment, where other users do not see it
     #[arg(long, value_name = "KEY", env = "CARILLON_API_KEY", hide_env_values = true)]
     key: Option<String>,
+    #[command(flatten)]
+    tls: Tls,
     /// Namespace
     #[arg(long, default_value = "/")]
     namespace: String,
@@ -71,7 +74,7 @@ fn timeout(word: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn run(publish: Publish) -> Result<()> {
+pub(super) fn run(publish: &Publish) -> Result<()> {
     let answer = publish.send()?;
     Ok(print(&format!("{answer}\n"))?)
 }
@@ -98,12 +101,14 @@ impl Publish {
 
     /// The body of the answer, when the gateway accepted.
     fn send(&self) -> Result<String> {
-        if !self.url.starts_with("http://") {
-            bail!("--url must begin with http:// (the internal API has no TLS), got {}", self.url);
+        let secure = self.url.starts_with("https://");
+        if !secure && !self.url.starts_with("http://") {
+            bail!("--url must begin with http:// or https://, got {}", self.url);
         }
         let url = format!("{}/v1/publish", self.url.trim_end_matches('/'));
         // No proxy from the environment and no redirect: the API key goes to the given address only.
         let agent: ureq::Agent = ureq::Agent::config_builder()
+            .tls_config(if secure { self.tls.config()? } else { TlsConfig::default() })
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)

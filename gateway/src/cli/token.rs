@@ -1,13 +1,33 @@
-//! `carillon token`: makes an API key. Only its hash goes into the configuration.
+//! `carillon token`: makes an API key, whose hash alone goes into the configuration, or a client's token (`jwt`).
 
-use anyhow::Result;
-use clap::Args;
+mod jwt;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
 
 use super::print;
+use crate::auth::UnixSeconds;
 use crate::config::{KeyHash, Scope};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Token {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    key: Option<Key>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Make a JSON Web Token for a client, to try things out
+    ///
+    /// Prints the token. It is signed with a secret, so the namespace must have `method = "jwt"` and that secret.
+    Jwt(jwt::Jwt),
+}
+
+#[derive(Debug, Args)]
+struct Key {
     /// Name of the caller, for logs and as the scope of its idempotency keys
     #[arg(long)]
     name: String,
@@ -17,6 +37,10 @@ pub(super) struct Token {
 }
 
 pub(super) fn run(token: Token) -> Result<()> {
+    if let Some(Other::Jwt(jwt)) = token.other {
+        return Ok(print(&format!("{}\n", jwt.mint(UnixSeconds::now())?))?);
+    }
+    let token = token.key.context("--name and --scope are required")?;
     let key = new_key();
     Ok(print(&format!("# the key, shown only now:\n# {key}\n{}", admission(&token, &key)?))?)
 }
@@ -27,7 +51,7 @@ fn new_key() -> String {
 }
 
 /// The lines that admit the key.
-fn admission(token: &Token, key: &str) -> Result<String, serde_json::Error> {
+fn admission(token: &Key, key: &str) -> Result<String, serde_json::Error> {
     let mut scopes = token.scopes.clone();
     let mut seen = std::collections::HashSet::new();
     scopes.retain(|scope| seen.insert(*scope));
@@ -49,7 +73,7 @@ mod tests {
 
     #[test]
     fn lines_are_accepted_and_admit_the_key() {
-        let token = Token { name: "back\"end".to_owned(), scopes: vec![Scope::Read, Scope::Publish, Scope::Read] };
+        let token = Key { name: "back\"end".to_owned(), scopes: vec![Scope::Read, Scope::Publish, Scope::Read] };
         let key = new_key();
         let lines = admission(&token, &key).unwrap();
         assert!(!lines.contains(&key));

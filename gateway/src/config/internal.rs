@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::units;
+use super::{tls::InternalTls, units};
 
 /// The listener of the publish API, metrics and health.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -24,6 +24,10 @@ pub struct Internal {
     /// Keys that callers present as `Authorization: Bearer <key>`; without any, callers are not asked for one.
     /// `carillon token` makes them. Default: `[]`.
     pub api_keys: Vec<ApiKey>,
+    /// TLS of this listener, also mutual; without a certificate it speaks plain HTTP. Where it has one, nodes reach each
+    /// other by TLS too, so all nodes of a deployment must have one, for the host that they advertise
+    /// (`cluster.advertise`). See docs/tls.md.
+    pub tls: InternalTls,
 }
 
 /// A key that may call the internal API; the key itself is never in the configuration.
@@ -88,7 +92,12 @@ impl KeyHash {
 
 impl Default for Internal {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9100)), max_body: 8 << 20, api_keys: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            max_body: 8 << 20,
+            api_keys: Vec::new(),
+            tls: InternalTls::default(),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
 pub(super) type KeyPath = Vec<String>;
 
 /// Every top-level key.
-const TOP_LEVEL: [&str; 13] = [
+const TOP_LEVEL: [&str; 14] = [
     "workers",
     "demo",
     "public",
@@ -35,6 +35,7 @@ const TOP_LEVEL: [&str; 13] = [
     "cluster",
     "redis",
     "recovery",
+    "upstream",
     "fanout",
     "drain",
     "log",

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AckWith, AllowedOrigin, EventAction, Namespace, RelayTarget, Transport};
+use crate::config::{AckWith, AllowedOrigin, EventAction, JoinRule, Namespace, RelayTarget, Transport};
 
 pub(super) fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -101,7 +101,7 @@ fn rules_become_actions() {
         panic!("one namespace");
     };
     assert!(!namespace.recovery);
-    assert_eq!(namespace.on_connect.join, ["user:{auth.user}", "news"]);
+    assert_eq!(namespace.on_connect.join, ["user:{auth.user}", "news"].map(JoinRule::from));
     assert_eq!(
         namespace.on_connect.emit[0].args,
         [serde_json::json!("{auth}"), 1.into(), serde_json::json!({ "a": [true] })]
@@ -150,7 +150,7 @@ fn environment_is_laid_over_the_file() {
         ("CARILLON_NAMESPACES", "[{name=\"/x\", recovery=false}]"),
         // Not ours, though they begin like ours.
         ("CARILLON_CONFIG", "c.toml"),
-        ("CARILLON_API_KEY", "secret"),
+        ("CARILLON_API_KEY", "not to be shown"),
         ("CARILLON_BIN", "target/debug/carillon"),
         ("CARILLON_PORT", "tcp://10.0.0.1:8080"),
         ("CARILLON_SERVICE_HOST", "10.0.0.1"),
@@ -165,7 +165,7 @@ fn environment_is_laid_over_the_file() {
     assert_eq!(config.engine.ping_interval, Duration::from_secs(1));
     assert_eq!(config.engine.max_payload, 1 << 20);
     assert_eq!(config.namespaces, [Namespace { recovery: false, ..Namespace::quiet("/x") }]);
-    assert!(!format!("{config:?}").contains("secret"));
+    assert!(!format!("{config:?}").contains("not to be shown"));
 }
 
 #[test]

@@ -10,19 +10,25 @@
 //! Failures: unknown keys, wrong types and values that make no sense are all reported at once in a [`ConfigError`],
 //! each with its key path, where it was set, and the nearest known key. Nothing falls back silently.
 
+mod auth;
+mod client_limits;
 mod cluster;
+mod condition;
 mod error;
 mod internal;
 mod limits;
 mod load;
 mod namespace;
+mod presence;
 mod public;
 mod recovery;
 mod redis;
 mod reference;
 mod rule;
 mod source;
+mod tls;
 mod units;
+mod upstream;
 mod validate;
 
 use std::borrow::Cow;
@@ -31,18 +37,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    auth::{Algorithm, Auth, AuthMethod, KeyKind, NotATokenSource, OnRecovery, TokenSource},
+    client_limits::ClientLimits,
     cluster::Cluster,
+    condition::{Condition, ConditionError},
     error::{ConfigError, Problem, Problems},
     internal::{ApiKey, Internal, KeyHash, Log, LogFormat, Scope},
     limits::{Drain, Fanout, Limits},
     load::{load, parse},
-    namespace::{Emit, Namespace, OnConnect},
+    namespace::{Emit, JoinRule, Namespace, OnConnect},
+    presence::Presence,
     public::{AllowedOrigin, Engine, NotAnOrigin, Public, Transport},
     recovery::Recovery,
     redis::{OnEpochChange, Redis, Secret},
     reference::markdown,
     rule::{AckWith, EventAction, EventRule, RelayTarget, RuleError},
     source::{PREFIX, ProcessEnvironment, Source},
+    tls::{InternalTls, PublicTls, TlsVersion},
+    upstream::{NamespaceUpstream, Upstream},
 };
 
 /// The whole configuration of one gateway.
@@ -68,6 +80,8 @@ pub struct Config {
     pub redis: Redis,
     /// What is kept for clients that come back.
     pub recovery: Recovery,
+    /// The backend that client events are sent to.
+    pub upstream: Upstream,
     /// How messages reach the workers.
     pub fanout: Fanout,
     /// How the node ends on SIGTERM.

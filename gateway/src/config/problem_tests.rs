@@ -58,7 +58,7 @@ fn keys_and_types_are_judged() {
         ("[[namespaces]]\nrecovery = true".to_owned(), "namespaces[0].name: required, but absent"),
         (
             "[[namespaces]]\nname = '/'\nparser = 'json'".to_owned(),
-            "namespaces[0].parser: unknown key, expected one of `name`, `recovery`, `on_connect`, `events`",
+            "namespaces[0].parser: unknown key, expected one of `name`, `recovery`, `auth`, `upstream`, `on_connect`, `presence`, `limits`, `events`",
         ),
     ] {
         let found = bad(&text, &[]);
@@ -82,10 +82,79 @@ fn rules_are_judged() {
         ("action = 'relay'\nto = 'rooms'", ".to: unknown value \"rooms\", did you mean \"room\"?"),
         ("action = 'ignore'\nexcept_sendr = true", ".except_sendr: unknown key, did you mean `except_sender`?"),
         ("action = 'join'\nroom = 1", ".room: expected a string, found signed int `1`"),
+        ("action = 'relay'\nto = 'all'\nroom = 'r'", ": `room` has no meaning for relay to = \"all\""),
+        ("action = 'upstream'\nroom = 'r'", ": `room` has no meaning for action \"upstream\""),
+        ("action = 'upstream'", ".action: needs `upstream.url`, or the namespace's own"),
+        ("action = 'ignore'\nwhen = { claim = 'x' }", ".when: `claim` needs `contains` or `equals`"),
+        (
+            "action = 'ignore'\nwhen = [{ claim = 'x', equals = 1, member = 'm' }]",
+            ".when[0]: `member` has no meaning here",
+        ),
+        ("action = 'ignore'\nwhen = [{ redis_set = 'x' }]", ".when[0]: `redis_set` needs `member`"),
+        (
+            "action = 'ignore'\nwhen = [{}]",
+            ".when[0]: a condition has one of `claim`, `redis_set`, `upstream = true`, `in_room = true`; several go into a list",
+        ),
+        (
+            "action = 'ignore'\nwhen = 'x'",
+            ".when: expected a condition such as `{ claim = \"role\", equals = \"admin\" }`, or a list of them, found string \"x\"",
+        ),
+        ("action = 'ignore'\nwhen = { redis_set = 'k', member = '{user}' }", ".when[0].redis_set: needs `redis.url`"),
+        ("action = 'ignore'\nwhen = { in_room = true }", ".when: `in_room` needs a rule about a room to be in"),
+        (
+            "action = 'ignore'\nwhen = { claim = 'x', contains = '{arg.0}' }",
+            ".when[0].contains: `{arg.0}`: unknown placeholder `{arg.0}`: it starts with auth, claims, user, query, path or args",
+        ),
+        (
+            "action = 'join'\nroom = 'r:{args.0}'\nwhen = { claim = 'x', contains = '{args.1}' }",
+            ".when: takes `{args.1}`, which `room` does not: it is not known when the client comes back",
+        ),
+        (
+            "action = 'join'\nroom = '{args.0}{args.1}'",
+            ".room: `{args.0}{args.1}`: between two placeholders there must be one of `: / | #`",
+        ),
+        ("action = 'ignore'\nerror_event = 'connect'", ".error_event: `connect` is reserved by the client library"),
     ] {
         let text = format!("[[namespaces]]\nname = '/'\n[[namespaces.events]]\nevent = 'e'\n{rule}");
         let found = bad(&text, &[]);
         assert_eq!(found.first(), Some(&format!("c.toml: namespaces[0].events[0]{problem}")), "{rule}");
+    }
+}
+
+#[test]
+fn rooms_joined_on_connect_and_presence_are_judged() {
+    for (rule, problem) in [
+        (
+            "on_connect.join = [1]",
+            "on_connect.join[0]: expected the template of a room, or a table with `room`, found signed int `1`",
+        ),
+        ("on_connect.join = [{ optional = true }]", "on_connect.join[0].room: required, but absent"),
+        ("on_connect.join = [{ room = '' }]", "on_connect.join[0]: must not be empty"),
+        (
+            "on_connect.join = [{ room = 'r', when = { in_room = true } }]",
+            "on_connect.join[0].when: `in_room` has no meaning where a room is joined",
+        ),
+        ("presence.rooms = ['a*b']", "presence.rooms[0]: must be a room's name, or the beginning of one with `*`"),
+        ("presence.joined = 'disconnect'", "presence.joined: `disconnect` is reserved by the client library"),
+        (
+            "recovery = false\npresence.rooms = ['a']",
+            "presence.rooms: needs `recovery = true`: who is where is known by the sessions",
+        ),
+    ] {
+        let found = bad(&format!("[[namespaces]]\nname = '/'\n{rule}"), &[]);
+        assert_eq!(found.first(), Some(&format!("c.toml: namespaces[0].{problem}")), "{rule}");
+    }
+}
+
+#[test]
+fn paths_with_names_are_judged() {
+    for (path, problem) in [
+        ("/rt/{tenant/", "`{name}` stands for a whole segment, and is letters, digits or `_`"),
+        ("/rt/x{tenant}/", "`{name}` stands for a whole segment, and is letters, digits or `_`"),
+        ("/{a}/{a}/", "two segments have the same name"),
+    ] {
+        let found = bad(&format!("[public]\npath = '{path}'"), &[]);
+        assert_eq!(found.first(), Some(&format!("c.toml: public.path: {problem}")), "{path}");
     }
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::units;
+use super::{tls::PublicTls, units};
 
 /// The listener that clients connect to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -16,7 +16,8 @@ pub struct Public {
     #[serde(with = "units::address")]
     #[schemars(with = "String", extend("x-type" = "address"))]
     pub listen: SocketAddr,
-    /// Engine.IO path; begins and ends with `/`. Default: `"/socket.io/"`.
+    /// Engine.IO path; begins and ends with `/`. A segment `{name}` takes any one segment of letters, digits and `-._~`,
+    /// which templates know as `{path.name}`. Default: `"/socket.io/"`.
     pub path: String,
     /// Transports that clients may use: `"polling"`, `"websocket"`. Default: `["polling","websocket"]`.
     pub transports: Vec<Transport>,
@@ -37,6 +38,9 @@ pub struct Public {
     #[serde(with = "units::optional_path")]
     #[schemars(with = "String", extend("x-type" = "path"))]
     pub client_dir: Option<PathBuf>,
+    /// TLS, for a node that clients reach without a balancer that ends it; without a certificate the listener speaks plain
+    /// HTTP. See docs/tls.md.
+    pub tls: PublicTls,
 }
 
 /// Heartbeat and size limits of Engine.IO connections.
@@ -109,6 +113,7 @@ impl Default for Public {
             allowed_origins: vec![AllowedOrigin::Any],
             trusted_proxies: Vec::new(),
             client_dir: None,
+            tls: PublicTls::default(),
         }
     }
 }

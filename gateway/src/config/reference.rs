@@ -20,8 +20,10 @@ everything that is wrong with it. Unknown keys are errors.
   A whole table or list can be set at once: `CARILLON_NAMESPACES='[{name=\"/\", recovery=false}]'`.
 - **Durations** are strings such as `\"300ms\"`, `\"25s\"`, `\"2m\"`.
 - **Sizes** are bytes as an integer, or strings such as `\"64KiB\"`, `\"1MiB\"`.
-- **Templates** are strings with placeholders: `{auth.x.y}` (of the CONNECT payload; `{auth}` is the whole of it, `{}` if
-  there was none), `{query.x}` (of the handshake's query) and, in rules for client events, `{args.N}`.
+- **Templates** are strings with placeholders: `{claims.x.y}` (what was authenticated), `{user}` (the user's id), `{auth.x.y}`
+  (of the CONNECT payload, which nobody has checked; `{auth}` is the whole of it, `{}` if there was none), `{query.x}` (of the
+  handshake's query), `{path.x}` (a named segment of `public.path`) and, in rules for client events, `{args.N}`. What they
+  stand for must not be empty, and must not hold a separator (`: / | #`) that the template's own text holds.
 ";
 
 /// The whole reference, as Markdown.

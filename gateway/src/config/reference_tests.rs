@@ -13,6 +13,15 @@ fn doc_comments_state_the_actual_default() {
     check(&mut Vec::new(), schema.as_object().unwrap(), &serde_json::to_value(Config::default()).unwrap());
 }
 
+/// The default configuration has no namespace.
+#[test]
+fn doc_comments_of_auth_state_the_actual_default() {
+    let schema = schema();
+    let table = schema.pointer("/properties/namespaces/items/properties/auth").unwrap();
+    let default = serde_json::to_value(crate::config::Auth::default()).unwrap();
+    check(&mut vec!["auth".to_owned()], table.as_object().unwrap(), &default);
+}
+
 fn check(path: &mut Vec<String>, table: &Object, defaults: &Value) {
     for (key, value) in properties(table) {
         path.push(key.to_owned());

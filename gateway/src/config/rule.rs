@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::condition::{Condition, one_or_many};
+
 /// What happens on one event of a client.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "FlatRule", into = "FlatRule")]
@@ -12,6 +14,18 @@ pub struct EventRule {
     pub event: String,
     /// What is done with it.
     pub action: EventAction,
+    /// All must hold for it to be done.
+    pub when: Vec<Condition>,
+    /// What refuses the event is sent to its sender as this event, too.
+    pub error_event: Option<String>,
+}
+
+impl EventRule {
+    /// A rule without conditions.
+    #[must_use]
+    pub fn new(event: &str, action: EventAction) -> Self {
+        Self { event: event.to_owned(), action, when: Vec::new(), error_event: None }
+    }
 }
 
 /// What is done with an event of a client.
@@ -34,6 +48,8 @@ pub enum EventAction {
         /// Name of the event that is sent; `None` = the name it came under.
         as_event: Option<String>,
     },
+    /// The backend gets the event, and its answer acknowledges it.
+    Upstream,
     /// The event is acknowledged and goes no further.
     Acknowledge {
         /// The arguments of the acknowledgement.
@@ -48,6 +64,11 @@ pub enum EventAction {
 pub enum RelayTarget {
     /// Back to the socket that sent it.
     Sender,
+    /// To everyone in the namespace.
+    All {
+        /// Whether the sender is left out.
+        except_sender: bool,
+    },
     /// To a room.
     Room {
         /// Template of the room.
@@ -72,24 +93,36 @@ pub enum AckWith {
 pub(super) struct FlatRule {
     /// Name of the client event. Required.
     event: String,
-    /// `"join"` or `"leave"` a room, `"relay"` the arguments, `"acknowledge"`, or `"ignore"`. Required.
+    /// `"join"` or `"leave"` a room, `"relay"` the arguments, `"upstream"` (to the backend), `"acknowledge"`, or
+    /// `"ignore"`. Required.
     action: ActionName,
     /// Template of the room, for `join`, `leave` and `relay` to a room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     room: Option<String>,
-    /// For `relay`: `"sender"` or `"room"`.
+    /// For `relay`: `"sender"`, `"room"` or `"all"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<TargetName>,
     /// For `relay`: name of the event that is sent. Default: the name it came under.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     as_event: Option<String>,
-    /// For `relay` to a room: whether the sender is left out. Default: `false`.
+    /// For `relay` to a room or all: whether the sender is left out. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     except_sender: Option<bool>,
     /// For `acknowledge`: `"received"` (the arguments of the event) or a list of JSON values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "\"received\" or list of JSON values"))]
     with: Option<Value>,
+    /// What must hold for the event to be allowed: a condition, or a list of which all must hold; one of
+    /// `{ claim, contains }`, `{ claim, equals }`, `{ redis_set, member }`, `{ upstream = true, cache }` and
+    /// `{ in_room = true }`. For `join`, its templates take only arguments that `room` takes, because it is judged again
+    /// when the client comes back. Default: none.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "String", extend("x-type" = "condition or list of conditions"))]
+    when: Vec<Condition>,
+    /// Name of an event `{ code, message }` that is sent to the sender when the event is refused or fails, beside the
+    /// error in the acknowledgement; for clients that ask for none. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_event: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -98,6 +131,7 @@ enum ActionName {
     Join,
     Leave,
     Relay,
+    Upstream,
     Acknowledge,
     Ignore,
 }
@@ -107,6 +141,7 @@ enum ActionName {
 enum TargetName {
     Sender,
     Room,
+    All,
 }
 
 /// Why the keys of a rule do not make an action.
@@ -156,6 +191,11 @@ impl TryFrom<FlatRule> for EventRule {
                 },
                 as_event: flat.as_event.take(),
             },
+            (ActionName::Relay, Some(TargetName::All)) => EventAction::Relay {
+                to: RelayTarget::All { except_sender: flat.except_sender.take().unwrap_or(false) },
+                as_event: flat.as_event.take(),
+            },
+            (ActionName::Upstream, _) => EventAction::Upstream,
             (ActionName::Acknowledge, _) => EventAction::Acknowledge {
                 with: match needed(flat.with.take(), "action \"acknowledge\"", "with")? {
                     Value::String(word) if word == "received" => AckWith::Received,
@@ -166,7 +206,7 @@ impl TryFrom<FlatRule> for EventRule {
             (ActionName::Ignore, _) => EventAction::Ignore,
         };
         flat.refuse_leftovers()?;
-        Ok(Self { event: flat.event, action })
+        Ok(Self { event: flat.event, action, when: flat.when, error_event: flat.error_event })
     }
 }
 
@@ -177,7 +217,9 @@ impl FlatRule {
             (ActionName::Join, _) => "action \"join\"",
             (ActionName::Leave, _) => "action \"leave\"",
             (ActionName::Relay, Some(TargetName::Sender)) => "relay to = \"sender\"",
+            (ActionName::Relay, Some(TargetName::All)) => "relay to = \"all\"",
             (ActionName::Relay, _) => "relay to = \"room\"",
+            (ActionName::Upstream, _) => "action \"upstream\"",
             (ActionName::Acknowledge, _) => "action \"acknowledge\"",
             (ActionName::Ignore, _) => "action \"ignore\"",
         };
@@ -209,6 +251,8 @@ impl From<EventRule> for FlatRule {
             as_event: None,
             except_sender: None,
             with: None,
+            when: rule.when,
+            error_event: rule.error_event,
         };
         match rule.action {
             EventAction::Join { room } => (flat.action, flat.room) = (ActionName::Join, Some(room)),
@@ -217,6 +261,9 @@ impl From<EventRule> for FlatRule {
                 (flat.action, flat.as_event) = (ActionName::Relay, as_event);
                 match to {
                     RelayTarget::Sender => flat.to = Some(TargetName::Sender),
+                    RelayTarget::All { except_sender } => {
+                        (flat.to, flat.except_sender) = (Some(TargetName::All), Some(except_sender));
+                    }
                     RelayTarget::Room { room, except_sender } => {
                         (flat.to, flat.room) = (Some(TargetName::Room), Some(room));
                         flat.except_sender = Some(except_sender);
@@ -230,6 +277,7 @@ impl From<EventRule> for FlatRule {
                     AckWith::Args(args) => Value::Array(args),
                 });
             }
+            EventAction::Upstream => flat.action = ActionName::Upstream,
             EventAction::Ignore => {}
         }
         flat

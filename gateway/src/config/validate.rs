@@ -1,7 +1,10 @@
 //! Whether values that have the right types make sense, alone and together. The only place where that is judged.
 
+mod auth;
 mod namespaces;
 mod templates;
+mod tls;
+mod upstream;
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -9,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::policy::{RoomTemplate, Template};
 
+use self::templates::Kind;
 use super::{Config, Drain, Internal, Log, Public, Redis, load::KeyPath, source::nearest};
 
 /// More would only be taken up by mistake: a message is held in memory as a whole.
@@ -21,6 +25,7 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.positive(config);
     check.public(&config.public, config.demo);
     check.internal(&config.internal, config.public.listen);
+    check.tls(&config.public.tls, &config.internal.tls);
     let advertise = "must be a host and a port such as `10.0.0.5:9100`";
     check.that(config.cluster.is_reachable(), "cluster.advertise", advertise);
     check.redis(&config.redis);
@@ -28,14 +33,18 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.log(&config.log);
     let too_slow = config.recovery.refresh >= config.recovery.window;
     check.that(!too_slow, "recovery.refresh", "must be less than `recovery.window`");
-    check.namespaces(&config.namespaces);
-    for (path, template) in templates::all(&config.namespaces) {
+    check.namespaces(config);
+    check.upstream(&config.upstream, &config.namespaces);
+    check.auth(config);
+    for (path, kind, template) in templates::all(&config.namespaces) {
         // empty rooms are reported already, and an empty argument is one
         if template.is_empty() {
             continue;
         }
-        let is_room = !path.iter().any(|step| step == "emit");
-        let parsed = if is_room { RoomTemplate::parse(&template).err() } else { Template::parse(&template).err() };
+        let parsed = match kind {
+            Kind::Room => RoomTemplate::parse(&template).err(),
+            Kind::Text => Template::parse(&template).err(),
+        };
         if let Some(error) = parsed {
             check.found.push((path, format!("`{template}`: {error}")));
         }
@@ -98,6 +107,19 @@ impl Check {
         let path = &public.path;
         let slashes = path.starts_with('/') && path.ends_with('/');
         self.that(slashes, "public.path", "must begin and end with `/`");
+        let named = |segment: &str| segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')).map(str::to_owned);
+        let names: Vec<String> = path.split('/').filter_map(named).collect();
+        let simple = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let braces = path.contains(['{', '}']);
+        let whole = path.matches(['{', '}']).count() == 2 * names.len() && names.iter().all(simple);
+        self.that(
+            !braces || whole,
+            "public.path",
+            "`{name}` stands for a whole segment, and is letters, digits or `_`",
+        );
+        let distinct = names.iter().collect::<HashSet<_>>().len() == names.len();
+        self.that(distinct, "public.path", "two segments have the same name");
+        self.that(!(demo && braces), "public.path", "the demo page needs a path without `{` and `}`");
         let plain = path.chars().all(|c| c.is_ascii_graphic() && !"?#%".contains(c)) && !path.contains("//");
         self.that(plain, "public.path", "must be a plain path, without spaces, `//`, `?`, `#` or `%`");
         self.that(!(demo && path == "/"), "public.path", "`/` is taken by the demo page");

@@ -11,10 +11,13 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::Endpoint;
 
 /// Most connections at once; more wait in the kernel's queue until one ends.
 const MAX_CONNECTIONS: usize = 4096;
@@ -30,12 +33,13 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Rest after an accept that failed for want of file descriptors or memory.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `stop`; then accepts no more, lets
-/// requests under way end for at most [`GRACE`], and returns.
+/// Serves `router` on `listener`, with TLS or without, until `stop`; then
+/// accepts no more, lets requests under way end for at most [`GRACE`], and
+/// returns.
 ///
 /// Connections are tasks of the runtime this is called on; dropping the future
 /// ends them.
-pub async fn listen(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub async fn listen(listener: TcpListener, tls: Option<Arc<Endpoint>>, router: Router, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -53,7 +57,21 @@ pub async fn listen(listener: TcpListener, router: Router, stop: CancellationTok
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, router.clone(), Place::new(place.ok()), stop.clone()));
+                no_delay(&stream);
+                let (router, place, stop) = (router.clone(), Place::new(place.ok()), stop.clone());
+                match tls.clone() {
+                    None => connections.spawn(serve(stream, router, place, stop)),
+                    Some(tls) => connections.spawn(async move {
+                        let shaken = tokio::select! {
+                            biased;
+                            () = stop.cancelled() => return,
+                            shaken = tls.accept(stream) => shaken,
+                        };
+                        if let Some(stream) = shaken {
+                            serve(stream, router, place, stop).await;
+                        }
+                    }),
+                };
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -85,8 +103,10 @@ impl Place {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
-    no_delay(&stream);
+async fn serve<S>(stream: S, router: Router, place: Place, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(place.clone());
@@ -163,7 +183,7 @@ mod tests {
         };
         let router = Router::new().route("/quick", get(|| async { "ok" })).route("/hang", get(hang));
         let stop = CancellationToken::new();
-        let served = TaskTracker::new().spawn(listen(listener, router, stop.clone()));
+        let served = TaskTracker::new().spawn(listen(listener, None, router, stop.clone()));
         Bench { address, stop, served, hanging }
     }
 

@@ -20,6 +20,9 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
+
+use crate::tls::{ClientStream, Endpoint, Stream};
 
 /// How long a node may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,7 +37,8 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 /// Idle connections kept, by one worker to one node.
 const MAX_KEPT: usize = 64;
 
-type Http = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type Socket = Either<TcpStream, Box<ClientStream>>;
+type Http = Connection<TokioIo<Socket>, Full<Bytes>>;
 
 pub(super) struct Line {
     send: SendRequest<Full<Bytes>>,
@@ -51,11 +55,9 @@ pub(super) enum Failed {
 }
 
 impl Line {
-    pub(super) async fn connect(address: &str) -> io::Result<Self> {
-        let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
+    pub(super) async fn connect(address: &str, tls: Option<&Endpoint>) -> io::Result<Self> {
+        let connect = tokio::time::timeout(CONNECT_TIMEOUT, open(address, tls));
         let stream = connect.await.map_err(|_| io::ErrorKind::TimedOut)??;
-        stream.set_nodelay(true)?;
-        SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         let (send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         Ok(Line { send, connection: Some(connection) })
     }
@@ -89,8 +91,12 @@ impl Line {
             Some(answer) => Ok(Switched::Not(answer)),
             None => {
                 let parts = self.connection.ok_or(Failed::Lost)?.into_parts();
+                let stream = match parts.io.into_inner() {
+                    Either::Left(socket) => socket.into(),
+                    Either::Right(stream) => (*stream).into(),
+                };
                 // copied, so that the client's buffer is not kept for a few bytes
-                Ok(Switched::To(parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+                Ok(Switched::To(stream, BytesMut::from(&parts.read_buf[..])))
             }
         }
     }
@@ -106,9 +112,19 @@ impl Line {
     }
 }
 
+async fn open(address: &str, tls: Option<&Endpoint>) -> io::Result<Socket> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    SockRef::from(&socket).set_tcp_keepalive(&KEEPALIVE)?;
+    Ok(match tls {
+        None => Either::Left(socket),
+        Some(tls) => Either::Right(Box::new(tls.connect(socket, address).await?)),
+    })
+}
+
 /// What the other node made of a request that might switch protocols.
 pub(super) enum Switched {
-    To(TcpStream, BytesMut),
+    To(Stream, BytesMut),
     Not(Response<Bytes>),
 }
 

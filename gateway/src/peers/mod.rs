@@ -21,6 +21,10 @@
 //! WebSocket costs two sockets here, two descriptors in all, and a copy of each
 //! byte for as long as it lives; so their number is limited.
 //!
+//! Where the internal listeners speak TLS, nodes do among themselves: whose
+//! certificate is trusted `tls` says, and it must be for the host that the
+//! other node advertises.
+//!
 //! Limits: 3 s to connect; connections idle for 60 s are given up, 64 are kept
 //! by each worker to each node; clocks may differ by 30 s.
 
@@ -36,6 +40,7 @@ pub(crate) mod testing;
 mod tests;
 mod tunnel;
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +52,7 @@ use tokio::sync::watch;
 
 use crate::message::NodeTag;
 use crate::session::Counter;
+use crate::tls::Endpoint;
 
 use line::{Failed, Line, Pool, Switched};
 use metrics::Kind;
@@ -65,6 +71,8 @@ pub const PATH: &str = "/internal/v1/engine";
 /// The way to the other nodes.
 pub struct Peers {
     directory: Arc<dyn Directory>,
+    /// `None`: plain HTTP.
+    tls: Option<Arc<Endpoint>>,
     /// By worker.
     pools: Box<[Mutex<Pool>]>,
     /// How long an answer may take: a session answers each GET in a heartbeat.
@@ -84,10 +92,11 @@ pub enum Upgrade {
 }
 
 impl Peers {
-    /// `max_carried`: WebSockets of other nodes' sessions at once, 0 is
-    /// unlimited.
+    /// `tls`: how the other nodes are reached, as this one is; `max_carried`:
+    /// WebSockets of other nodes' sessions at once, 0 is unlimited.
     pub fn new(
         directory: Arc<dyn Directory>,
+        tls: Option<Arc<Endpoint>>,
         workers: usize,
         answer_within: Duration,
         max_carried: usize,
@@ -95,6 +104,7 @@ impl Peers {
     ) -> Self {
         Peers {
             directory,
+            tls,
             pools: (0..workers).map(|_| Mutex::default()).collect(),
             answer_within,
             carried: Counter::default(),
@@ -160,7 +170,7 @@ impl Peers {
             for name in [UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
                 request.headers_mut().extend(headers.get(&name).map(|value| (name, value.clone())));
             }
-            let line = connect(&peer).await?;
+            let line = self.connect(&peer).await?;
             let switched = tokio::time::timeout(self.answer_within, line.switch(request)).await;
             match switched.map_err(|_| ForwardError::Lost)?.map_err(|_| ForwardError::Lost)? {
                 Switched::To(owner, ahead) => {
@@ -206,7 +216,7 @@ impl Peers {
                 Err(Failed::Lost) => return Err(ForwardError::Lost),
             }
         }
-        let mut line = connect(peer).await?;
+        let mut line = self.connect(peer).await?;
         match line.ask(request).await {
             Ok(answer) => Ok(self.keep(worker, peer, line, answer).await),
             Err(Failed::Unsent(_)) => Err(ForwardError::Gone),
@@ -224,16 +234,22 @@ impl Peers {
         answer
     }
 
+    async fn connect(&self, peer: &Peer) -> Result<Line, ForwardError> {
+        let address = &*peer.address;
+        Line::connect(address, self.tls.as_deref()).await.map_err(|error| {
+            // the operator's affair: a certificate of no authority that is trusted, or for another host
+            if error.kind() == io::ErrorKind::InvalidData {
+                tracing::warn!(address, %error, "no TLS with a node");
+            } else {
+                tracing::debug!(address, %error, "a node cannot be reached");
+            }
+            ForwardError::Gone
+        })
+    }
+
     fn with_pool(&self, worker: usize, run: impl FnOnce(&mut Pool) -> Option<Line>) -> Option<Line> {
         run(&mut self.pools.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-async fn connect(peer: &Peer) -> Result<Line, ForwardError> {
-    Line::connect(&peer.address).await.map_err(|error| {
-        tracing::debug!(address = %peer.address, %error, "a node cannot be reached");
-        ForwardError::Gone
-    })
 }
 
 fn request(

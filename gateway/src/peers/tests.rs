@@ -31,7 +31,7 @@ impl Bench {
         registry.set(owner, listener.local_addr().unwrap());
         let metrics = PeerMetrics::register(&prometheus::Registry::new()).unwrap();
         let directory = Arc::new(TestDirectory::new(&registry));
-        Bench { peers: Peers::new(directory, 1, answer_within, 1, metrics), registry, owner, listener }
+        Bench { peers: Peers::new(directory, None, 1, answer_within, 1, metrics), registry, owner, listener }
     }
 
     async fn poll(&self) -> Result<String, ForwardError> {
@@ -167,7 +167,7 @@ async fn nodes_that_are_not_there() {
     assert_eq!(peers.ask(0, owner, &Method::GET, &long, Bytes::new()).await.unwrap_err(), ForwardError::TooLong);
 
     let metrics = PeerMetrics::register(&prometheus::Registry::new()).unwrap();
-    let alone = Peers::new(Arc::new(SingleNode::new()), 1, LONG, 1, metrics);
+    let alone = Peers::new(Arc::new(SingleNode::new()), None, 1, LONG, 1, metrics);
     assert_eq!(alone.ask(0, owner, &Method::GET, "", Bytes::new()).await.unwrap_err(), ForwardError::Gone);
 }
 

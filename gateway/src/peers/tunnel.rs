@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rand::RngExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::Stream;
 
 use super::metrics::Carried;
 
@@ -17,7 +18,7 @@ const CHUNK: usize = 16 * 1024;
 /// The way to a session's node, for as long as the client's WebSocket lives.
 /// It holds two sockets, and bytes only while one of them takes none.
 pub struct Tunnel {
-    pub(super) owner: TcpStream,
+    pub(super) owner: Stream,
     /// What came from the owner already.
     pub(super) ahead: BytesMut,
     pub(super) leave: Leave,
@@ -27,7 +28,7 @@ pub struct Tunnel {
 impl Tunnel {
     /// Copies both ways until either side ends or `stop` is told. `ahead`:
     /// what came from the client already.
-    pub async fn carry(self, client: TcpStream, ahead: BytesMut, stop: CancellationToken) {
+    pub async fn carry(self, client: Stream, ahead: BytesMut, stop: CancellationToken) {
         let Tunnel { owner, ahead: from_owner, leave, carried } = self;
         let ended = async {
             tokio::select! {
@@ -42,6 +43,8 @@ impl Tunnel {
             // how it ended is the client's affair, or its session's: the other side sees the end of the stream
             _ = ended => {}
         }
+        client.say_end();
+        owner.say_end();
         drop(carried);
     }
 }
@@ -61,16 +64,9 @@ impl Leave {
 }
 
 /// Copies until `from` ends. At rest it holds no buffer.
-async fn copy(from: &TcpStream, to: &TcpStream, mut waiting: BytesMut) -> io::Result<()> {
+async fn copy(from: &Stream, to: &Stream, mut waiting: BytesMut) -> io::Result<()> {
     loop {
-        while !waiting.is_empty() {
-            to.writable().await?;
-            match to.try_write(&waiting) {
-                Ok(count) => waiting.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        to.write_all(&waiting).await?;
         waiting = BytesMut::new();
         from.readable().await?;
         match pass(from, to, &mut waiting) {
@@ -84,7 +80,7 @@ async fn copy(from: &TcpStream, to: &TcpStream, mut waiting: BytesMut) -> io::Re
 
 /// Reads once and writes what is taken at once; the rest waits. Answers how
 /// much was read.
-fn pass(from: &TcpStream, to: &TcpStream, waiting: &mut BytesMut) -> io::Result<usize> {
+fn pass(from: &Stream, to: &Stream, waiting: &mut BytesMut) -> io::Result<usize> {
     let mut chunk = [0; CHUNK];
     let count = from.try_read(&mut chunk)?;
     let written = match to.try_write(&chunk[..count]) {

@@ -1,36 +1,31 @@
-//! Text with placeholders: `{auth.user}`, `{query.room}`, `{args.0}`.
-
-use serde_json::Value;
+//! Text with placeholders: `{claims.sub}`, `{query.room}`, `{args.0}`.
+//!
+//! A value can never stand for more than itself: it must not be empty or hold
+//! control characters, nor any separator of the text around it, so that
+//! `session:{args.0}` makes names of that form and no other. A name can
+//! therefore be taken apart again, which is how a client's right to a room is
+//! judged anew when it comes back ([`RoomTemplate::take_apart`]).
 
 use crate::message::{BadRoomName, Room};
+
+use super::path::{Context, Found, Path, Source, as_text};
+
+/// What parts names from each other; those that a template's own text holds
+/// must not be in its values.
+const SEPARATORS: [char; 4] = [':', '/', '|', '#'];
 
 /// A parsed text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
+    /// What no value may hold.
+    separators: Vec<char>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
     Value(Path),
-}
-
-/// Where a placeholder's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Path {
-    source: Source,
-    steps: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// The payload of CONNECT; `{}` if none.
-    Auth,
-    /// The query of the handshake.
-    Query,
-    /// The arguments of the event.
-    Args,
 }
 
 /// Why a text is no template.
@@ -40,12 +35,16 @@ pub enum TemplateError {
     Unclosed,
     #[error("`}}` without `{{`")]
     Unopened,
-    #[error("unknown placeholder `{{{0}}}`: it starts with auth, query or args")]
+    #[error("unknown placeholder `{{{0}}}`: it starts with auth, claims, user, query, path or args")]
     UnknownSource(String),
     #[error("`{{{0}}}` needs a name after the dot")]
     EmptyStep(String),
     #[error("`{{{0}}}` needs a number: args.0 is the first argument")]
     NotAnIndex(String),
+    #[error("`{{{0}}}`: the user has no parts")]
+    NotWhole(String),
+    #[error("between two placeholders there must be one of `: / | #`")]
+    Adjacent,
     #[error("the template is empty")]
     Empty,
 }
@@ -55,19 +54,12 @@ pub enum TemplateError {
 pub enum RenderError {
     #[error("`{0}` is missing, or is not text or a number")]
     Missing(String),
+    #[error("`{0}` must not be empty")]
+    EmptyValue(String),
+    #[error("`{path}` must not hold `{separator}`")]
+    Separator { path: String, separator: char },
     #[error(transparent)]
     BadRoom(#[from] BadRoomName),
-}
-
-/// What placeholders are replaced from.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// A JSON object.
-    pub auth: &'a Value,
-    /// Percent-encoded, without `?`.
-    pub query: &'a str,
-    /// JSON texts.
-    pub args: &'a [String],
 }
 
 impl Template {
@@ -91,7 +83,10 @@ impl Template {
         if parts.is_empty() {
             return Err(TemplateError::Empty);
         }
-        Ok(Template { parts })
+        let holds =
+            |separator: &char| parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains(*separator)));
+        let separators = SEPARATORS.into_iter().filter(holds).collect();
+        Ok(Template { parts, separators })
     }
 
     /// The text; each placeholder must be a string or a number.
@@ -100,86 +95,120 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Value(path) => match path.resolve(context) {
-                    Some(Value::String(text)) => out.push_str(&text),
-                    Some(Value::Number(number)) => out.push_str(&number.to_string()),
-                    _ => return Err(RenderError::Missing(path.to_string())),
-                },
+                Part::Value(path) => {
+                    let value = path.resolve(context);
+                    let text = value.as_deref().and_then(as_text);
+                    let text = text.ok_or_else(|| RenderError::Missing(path.to_string()))?;
+                    if text.is_empty() {
+                        return Err(RenderError::EmptyValue(path.to_string()));
+                    }
+                    if let Some(separator) = text.chars().find(|character| self.separators.contains(character)) {
+                        return Err(RenderError::Separator { path: path.to_string(), separator });
+                    }
+                    if text.chars().any(char::is_control) {
+                        return Err(BadRoomName::ControlCharacter.into());
+                    }
+                    out.push_str(&text);
+                }
             }
         }
         Ok(out)
     }
 
+    /// The text for reading, in which values may hold anything; `None` when one is missing.
+    pub(super) fn fill(&self, context: &Context<'_>) -> Option<String> {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Value(path) => out.push_str(&as_text(path.resolve(context).as_deref()?)?),
+            }
+        }
+        Some(out)
+    }
+
+    /// Whether names can be told apart into their values: between two
+    /// placeholders stands a separator.
+    fn is_separable(&self) -> bool {
+        let mut parted = true;
+        self.parts.iter().all(|part| match part {
+            Part::Text(text) => {
+                parted |= text.contains(SEPARATORS);
+                true
+            }
+            Part::Value(_) => std::mem::replace(&mut parted, false),
+        })
+    }
+
+    /// The arguments that this name was made with, if it was by this template
+    /// for this client.
+    fn take_apart(&self, name: &str, context: &Context<'_>) -> Option<Vec<Found>> {
+        let mut found: Vec<Found> = Vec::new();
+        let mut rest = name;
+        let mut parts = self.parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            match part {
+                Part::Text(text) => rest = rest.strip_prefix(text.as_str())?,
+                Part::Value(path) => {
+                    let end = match parts.peek() {
+                        // a value holds no separator, so the first place where the text stands is its end
+                        Some(Part::Text(text)) => self.end_of_value(rest, text)?,
+                        Some(Part::Value(_)) => return None,
+                        None => rest.len(),
+                    };
+                    let (value, after) = rest.split_at(end);
+                    if value.is_empty() || value.contains(&self.separators[..]) {
+                        return None;
+                    }
+                    if path.source == Source::Args {
+                        match found.iter().find(|found| found.steps == path.steps) {
+                            Some(earlier) if earlier.text != value => return None,
+                            Some(_) => {}
+                            None => found.push(Found { steps: path.steps.clone(), text: value.to_owned() }),
+                        }
+                    } else if path.resolve(context).as_deref().and_then(as_text)? != value {
+                        return None;
+                    }
+                    rest = after;
+                }
+            }
+        }
+        rest.is_empty().then_some(found)
+    }
+
+    /// Where the value that begins a name ends, `text` being what follows it.
+    fn end_of_value(&self, name: &str, text: &str) -> Option<usize> {
+        match text.find(&self.separators[..]) {
+            Some(in_text) => name.find(&self.separators[..])?.checked_sub(in_text),
+            // without a separator it is the last piece of the name
+            None => name.len().checked_sub(text.len()),
+        }
+        .filter(|end| name.is_char_boundary(*end))
+    }
+
     /// Whether the text is one placeholder and nothing else.
-    fn as_value(&self) -> Option<&Path> {
+    pub(super) fn as_value(&self) -> Option<&Path> {
         match self.parts.as_slice() {
             [Part::Value(path)] => Some(path),
             _ => None,
         }
     }
 
-    fn uses_auth(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Value(path) if path.source == Source::Auth))
-    }
-}
-
-impl Path {
-    fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut steps = text.split('.');
-        let source = match steps.next() {
-            Some("auth") => Source::Auth,
-            Some("query") => Source::Query,
-            Some("args") => Source::Args,
-            _ => return Err(TemplateError::UnknownSource(text.to_owned())),
-        };
-        let steps: Vec<String> = steps.map(str::to_owned).collect();
-        if steps.iter().any(String::is_empty) {
-            return Err(TemplateError::EmptyStep(text.to_owned()));
-        }
-        let fits = match source {
-            Source::Auth => true,
-            Source::Query => steps.len() == 1,
-            Source::Args => steps.first().is_some_and(|step| step.parse::<usize>().is_ok()),
-        };
-        match (fits, source) {
-            (true, _) => Ok(Path { source, steps }),
-            (false, Source::Args) => Err(TemplateError::NotAnIndex(text.to_owned())),
-            (false, _) => Err(TemplateError::EmptyStep(text.to_owned())),
-        }
+    pub(super) fn uses_auth(&self) -> bool {
+        self.paths().any(|path| path.source == Source::Auth)
     }
 
-    fn resolve(&self, context: &Context<'_>) -> Option<Value> {
-        match self.source {
-            Source::Auth => descend(context.auth, &self.steps).cloned(),
-            Source::Query => form_urlencoded::parse(context.query.as_bytes())
-                .find(|(name, _)| *name == *self.steps[0])
-                .map(|(_, value)| Value::String(value.into_owned())),
-            Source::Args => {
-                let json = context.args.get(self.steps[0].parse::<usize>().ok()?)?;
-                let value: Value = serde_json::from_str(json).ok()?;
-                descend(&value, &self.steps[1..]).cloned()
-            }
-        }
+    /// The arguments of events that it takes.
+    pub(super) fn args(&self) -> impl Iterator<Item = &[String]> {
+        self.paths().filter(|path| path.source == Source::Args).map(|path| &path.steps[..])
     }
-}
 
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.source {
-            Source::Auth => "auth",
-            Source::Query => "query",
-            Source::Args => "args",
-        })?;
-        self.steps.iter().try_for_each(|step| write!(f, ".{step}"))
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value(path) => Some(path),
+            Part::Text(_) => None,
+        })
     }
-}
-
-fn descend<'a>(value: &'a Value, steps: &[String]) -> Option<&'a Value> {
-    steps.iter().try_fold(value, |value, step| match value {
-        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-        Value::Object(map) => map.get(step),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    })
 }
 
 /// The name of a room; its kind is fixed by the static text.
@@ -192,10 +221,14 @@ pub struct RoomTemplate {
 
 impl RoomTemplate {
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        match text.strip_prefix("user:") {
-            Some(rest) => Ok(RoomTemplate { user: true, name: Template::parse(rest)? }),
-            None => Ok(RoomTemplate { user: false, name: Template::parse(text)? }),
+        let (user, name) = match text.strip_prefix("user:") {
+            Some(rest) => (true, Template::parse(rest)?),
+            None => (false, Template::parse(text)?),
+        };
+        if !name.is_separable() {
+            return Err(TemplateError::Adjacent);
         }
+        Ok(RoomTemplate { user, name })
     }
 
     pub fn render(&self, context: &Context<'_>) -> Result<Room, RenderError> {
@@ -203,118 +236,38 @@ impl RoomTemplate {
         Ok(if self.user { Room::user(&name)? } else { Room::named(&name)? })
     }
 
+    /// The arguments with which an event of this client makes this room;
+    /// `None` when none do.
+    pub(super) fn take_apart(&self, room: &Room, context: &Context<'_>) -> Option<Vec<Found>> {
+        match (room, self.user) {
+            (Room::User(name), true) | (Room::Named(name), false) => self.name.take_apart(name, context),
+            (Room::All | Room::Socket(_) | Room::User(_) | Room::Named(_), _) => None,
+        }
+    }
+
+    /// Whether some client's values make this room.
+    pub(super) fn has_form_of(&self, room: &Room) -> bool {
+        let open = self.name.parts.iter().map(|part| match part {
+            Part::Text(text) => Part::Text(text.clone()),
+            Part::Value(path) => Part::Value(Path { source: Source::Args, steps: vec![path.to_string()] }),
+        });
+        let any = Template { parts: open.collect(), separators: self.name.separators.clone() };
+        let name = match (room, self.user) {
+            (Room::User(name), true) | (Room::Named(name), false) => name,
+            (Room::All | Room::Socket(_) | Room::User(_) | Room::Named(_), _) => return false,
+        };
+        any.take_apart(name, &Context::EMPTY).is_some()
+    }
+
     pub(super) fn uses_auth(&self) -> bool {
         self.name.uses_auth()
     }
-}
 
-/// Arguments of an event, in which strings are templates.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ArgsTemplate(Vec<Value>);
-
-impl ArgsTemplate {
-    pub fn parse(args: &[Value]) -> Result<Self, TemplateError> {
-        args.iter().try_for_each(check)?;
-        Ok(ArgsTemplate(args.to_vec()))
-    }
-
-    /// A string that is exactly one placeholder becomes the value, null if
-    /// there is none; in others placeholders are replaced by text.
-    pub fn render(&self, context: &Context<'_>) -> Vec<Value> {
-        self.0.iter().map(|arg| fill(arg, context)).collect()
-    }
-}
-
-fn check(value: &Value) -> Result<(), TemplateError> {
-    match value {
-        Value::String(text) if text.is_empty() => Ok(()),
-        Value::String(text) => Template::parse(text).map(|_| ()),
-        Value::Array(items) => items.iter().try_for_each(check),
-        Value::Object(map) => map.values().try_for_each(check),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-    }
-}
-
-fn fill(value: &Value, context: &Context<'_>) -> Value {
-    match value {
-        Value::String(text) => match Template::parse(text) {
-            Ok(template) => match template.as_value() {
-                Some(path) => path.resolve(context).unwrap_or_default(),
-                None => template.render(context).map_or(Value::Null, Value::String),
-            },
-            Err(_) => value.clone(),
-        },
-        Value::Array(items) => items.iter().map(|item| fill(item, context)).collect(),
-        Value::Object(map) => map.iter().map(|(key, item)| (key.clone(), fill(item, context))).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    pub(super) fn args(&self) -> impl Iterator<Item = &[String]> {
+        self.name.args()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn render(template: &str) -> Result<Room, RenderError> {
-        let auth = json!({"user": "ann", "team": {"id": 7}, "empty": "", "list": ["x"], "flag": true});
-        let args = [r#""room-1""#.to_owned(), r#"{"a":"b"}"#.to_owned(), "user:7".to_owned()];
-        let context = Context { auth: &auth, query: "room=a%20b&x=", args: &args };
-        RoomTemplate::parse(template).unwrap().render(&context)
-    }
-
-    #[test]
-    fn rooms_are_rendered() {
-        for (template, expected) in [
-            ("news", Room::named("news")),
-            ("user:{auth.user}", Room::user("ann")),
-            ("team:{auth.team.id}:all", Room::named("team:7:all")),
-            ("{auth.list.0}", Room::named("x")),
-            ("room:{query.room}", Room::named("room:a b")),
-            ("{args.0}", Room::named("room-1")),
-            ("{args.1.a}", Room::named("b")),
-        ] {
-            assert_eq!(render(template), Ok(expected.unwrap()), "{template}");
-        }
-    }
-
-    #[test]
-    fn what_has_no_value_is_an_error() {
-        for template in ["{auth.nobody}", "{auth.flag}", "{auth.team}", "{auth}", "{query.y}", "{args.2}", "{args.9}"] {
-            assert!(matches!(render(template), Err(RenderError::Missing(_))), "{template}");
-        }
-        assert_eq!(render("{auth.empty}"), Err(RenderError::BadRoom(BadRoomName::Empty)));
-        assert_eq!(render("{query.x}"), Err(RenderError::BadRoom(BadRoomName::Empty)));
-    }
-
-    #[test]
-    fn a_value_never_makes_a_user_room() {
-        let args = [r#""user:7""#.to_owned()];
-        let context = Context { auth: &Value::Null, query: "", args: &args };
-        let room = RoomTemplate::parse("{args.0}").unwrap().render(&context);
-        assert_eq!(room, Ok(Room::named("user:7").unwrap()));
-    }
-
-    #[test]
-    fn bad_templates_are_refused() {
-        for (text, expected) in [
-            ("", TemplateError::Empty),
-            ("a{auth.x", TemplateError::Unclosed),
-            ("a}b", TemplateError::Unopened),
-            ("{env.x}", TemplateError::UnknownSource("env.x".into())),
-            ("{auth.}", TemplateError::EmptyStep("auth.".into())),
-            ("{args}", TemplateError::NotAnIndex("args".into())),
-            ("{args.x}", TemplateError::NotAnIndex("args.x".into())),
-            ("{query}", TemplateError::EmptyStep("query".into())),
-        ] {
-            assert_eq!(Template::parse(text), Err(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn arguments_take_values_whole() {
-        let args = ArgsTemplate::parse(&[json!("{auth}"), json!({"who": "I am {auth.user}"}), json!(1)]).unwrap();
-        let auth = json!({"user": "ann"});
-        let context = Context { auth: &auth, query: "", args: &[] };
-        assert_eq!(args.render(&context), vec![json!({"user": "ann"}), json!({"who": "I am ann"}), json!(1)]);
-    }
-}
+#[path = "template_tests.rs"]
+mod tests;

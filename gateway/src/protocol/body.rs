@@ -54,18 +54,16 @@ impl Body {
         let mut elements = Vec::with_capacity(event.len() + 2 + args.iter().map(|a| a.get().len() + 1).sum::<usize>());
         write_string(&mut elements, event);
         let mut attachments = Vec::new();
-        let binary = args.iter().any(|arg| arg.get().contains(BINARY_KEY));
-        for arg in args {
-            elements.push(b',');
-            if binary {
-                let mut value: Value = serde_json::from_str(arg.get()).map_err(|_| BadBody::NotAnEvent)?;
-                extract_binary(&mut value, &mut attachments)?;
-                write_value(&mut elements, &value);
-            } else {
-                elements.extend_from_slice(arg.get().as_bytes());
-            }
-        }
+        write_args(&mut elements, &mut attachments, args)?;
         Ok(Body { elements: elements.into(), attachments })
+    }
+
+    /// The arguments of an acknowledgement, in the same way: `arg,arg` as JSON
+    /// text, and its attachments.
+    pub fn ack_from_json(args: &[&RawValue]) -> Result<(Bytes, Vec<Bytes>), BadBody> {
+        let (mut elements, mut attachments) = (Vec::new(), Vec::new());
+        write_args(&mut elements, &mut attachments, args)?;
+        Ok((elements.into(), attachments))
     }
 
     /// From values without binary parts.
@@ -129,6 +127,25 @@ pub(crate) fn check_name(event: &str) -> Result<(), BadBody> {
     }
     if RESERVED.contains(&event) {
         return Err(BadBody::ReservedName(event.to_owned()));
+    }
+    Ok(())
+}
+
+/// Appends the arguments to the elements before them, with binary parts set
+/// aside.
+fn write_args(elements: &mut Vec<u8>, attachments: &mut Vec<Bytes>, args: &[&RawValue]) -> Result<(), BadBody> {
+    let binary = args.iter().any(|arg| arg.get().contains(BINARY_KEY));
+    for arg in args {
+        if !elements.is_empty() {
+            elements.push(b',');
+        }
+        if binary {
+            let mut value: Value = serde_json::from_str(arg.get()).map_err(|_| BadBody::NotAnEvent)?;
+            extract_binary(&mut value, attachments)?;
+            write_value(elements, &value);
+        } else {
+            elements.extend_from_slice(arg.get().as_bytes());
+        }
     }
     Ok(())
 }
@@ -231,6 +248,16 @@ mod tests {
         let body = Body::from_json("e", &args(r#"[{"f":{"$binary":"AQID"}},[{"$binary":""}]]"#)).unwrap();
         assert_eq!(body.elements(), r#""e",{"f":{"_placeholder":true,"num":0}},[{"_placeholder":true,"num":1}]"#);
         assert_eq!(body.attachments(), [Bytes::from_static(&[1, 2, 3]), Bytes::new()]);
+    }
+
+    #[test]
+    fn acknowledgements_are_arguments_alone() {
+        let acked = |json| Body::ack_from_json(&args(json)).unwrap();
+        assert_eq!(acked("[]"), (Bytes::new(), Vec::new()));
+        assert_eq!(acked(r#"[{"a":1.0},2]"#), (Bytes::from_static(br#"{"a":1.0},2"#), Vec::new()));
+        let (elements, attachments) = acked(r#"[1,{"$binary":"AQID"}]"#);
+        assert_eq!(elements, r#"1,{"_placeholder":true,"num":0}"#);
+        assert_eq!(attachments, [Bytes::from_static(&[1, 2, 3])]);
     }
 
     #[test]

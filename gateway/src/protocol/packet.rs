@@ -59,6 +59,9 @@ pub struct Args {
 }
 
 impl Args {
+    /// No arguments.
+    pub const NONE: &'static Args = &Args { json: Vec::new(), attachments: Vec::new() };
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.json.iter().map(String::len).sum::<usize>() + self.attachments.iter().map(Bytes::len).sum::<usize>()

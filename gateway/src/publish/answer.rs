@@ -57,6 +57,7 @@ fn wire(error: &RequestError) -> (StatusCode, &'static str) {
         | RequestError::Query(_)
         | RequestError::Incomplete => (StatusCode::BAD_REQUEST, "invalid_request"),
         RequestError::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
+        RequestError::NoRecovery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_recovery"),
         RequestError::NoKey | RequestError::BadKey => (StatusCode::UNAUTHORIZED, "unauthorized"),
         RequestError::LacksScope(_) => (StatusCode::FORBIDDEN, "forbidden"),
         RequestError::NotFound => (StatusCode::NOT_FOUND, "not_found"),

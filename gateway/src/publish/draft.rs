@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::message::{Draft, Idempotency, NamespaceRef, Namespaces, Room, Rooms, SocketId, Token};
@@ -16,7 +17,7 @@ use super::request::{AckRequest, Except, Publish, Target, Text};
 
 /// Most rooms, users and sockets in one target, in one `except`, and most
 /// rooms in one join or leave.
-pub(super) const MAX_LISTED: usize = Draft::MAX_ROOMS;
+pub(crate) const MAX_LISTED: usize = Draft::MAX_ROOMS;
 
 /// Longest idempotency key, in characters.
 const MAX_KEY: usize = 128;
@@ -40,10 +41,8 @@ pub(super) fn draft(
     let namespace = namespace(namespaces, &item.namespace)?;
     let rooms = target(&item.target)?;
     let except = except(&item.except.0)?;
-    for (n, arg) in item.args.iter().enumerate() {
-        arguments::check(arg).map_err(|error| RequestError::field(format!("args[{n}]"), error))?;
-    }
-    let body = Body::from_json(&item.event, &item.args).map_err(bad_body)?;
+    check_args("args", &item.args)?;
+    let body = body(&item.event, &item.args)?;
     let mut draft = Draft { namespace, rooms, except, body, volatile: item.volatile, idempotency: None };
     if let Some(key) = key {
         if draft.volatile {
@@ -52,6 +51,19 @@ pub(super) fn draft(
         draft.idempotency = Some(idempotency(&draft, caller, key));
     }
     Ok(draft)
+}
+
+/// The event's name and arguments, which have been checked.
+pub(crate) fn body(event: &str, args: &[&RawValue]) -> Result<Body, RequestError> {
+    Body::from_json(event, args).map_err(bad_body)
+}
+
+/// Refuses arguments that others could not decode, by the path of their list.
+pub(crate) fn check_args(field: &str, args: &[&RawValue]) -> Result<(), RequestError> {
+    let check = |(n, arg): (usize, &&RawValue)| {
+        arguments::check(arg).map_err(|error| RequestError::field(format!("{field}[{n}]"), error))
+    };
+    args.iter().enumerate().try_for_each(check)
 }
 
 /// Whether `key` can be an idempotency key; the reason if not.
@@ -72,7 +84,7 @@ pub(super) fn ack_timeout(ack: AckRequest) -> Result<Duration, RequestError> {
 }
 
 /// The rooms that a target stands for, sorted, each once.
-pub(super) fn target(target: &Target<'_>) -> Result<Rooms, RequestError> {
+pub(crate) fn target(target: &Target<'_>) -> Result<Rooms, RequestError> {
     let lists = match target {
         Target::All => return Ok(Rooms::from_iter([Room::All])),
         Target::Lists(lists) => lists,
@@ -106,7 +118,8 @@ pub(super) fn named(names: &[Text<'_>]) -> Result<Vec<Room>, RequestError> {
     Ok(rooms)
 }
 
-fn except(except: &Except<'_>) -> Result<Vec<Room>, RequestError> {
+/// The rooms that are left out, sorted, each once.
+pub(crate) fn except(except: &Except<'_>) -> Result<Vec<Room>, RequestError> {
     let listed = except.rooms.len() + except.sockets.len();
     check_listed("except", "rooms and sockets", listed)?;
     let mut rooms = Vec::with_capacity(listed);

@@ -13,8 +13,10 @@ pub(crate) enum Endpoint {
     Join,
     Leave,
     Disconnect,
+    Revoke,
     Sockets,
     Count,
+    Presence,
     OpenApi,
     /// Every path that is none of them.
     Unknown,
@@ -23,14 +25,16 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     /// All that have a path: the router is made from this list, and the
     /// OpenAPI document is compared with it.
-    pub(crate) const ROUTED: [Endpoint; 8] = [
+    pub(crate) const ROUTED: [Endpoint; 10] = [
         Endpoint::Publish,
         Endpoint::Batch,
         Endpoint::Join,
         Endpoint::Leave,
         Endpoint::Disconnect,
+        Endpoint::Revoke,
         Endpoint::Sockets,
         Endpoint::Count,
+        Endpoint::Presence,
         Endpoint::OpenApi,
     ];
 
@@ -44,8 +48,10 @@ impl Endpoint {
             Endpoint::Join => "/v1/join",
             Endpoint::Leave => "/v1/leave",
             Endpoint::Disconnect => "/v1/disconnect",
+            Endpoint::Revoke => "/v1/revoke",
             Endpoint::Sockets => "/v1/sockets",
             Endpoint::Count => "/v1/count",
+            Endpoint::Presence => "/v1/presence",
             Endpoint::OpenApi => "/openapi.json",
             Endpoint::Unknown => "",
         }
@@ -57,10 +63,15 @@ impl Endpoint {
 
     pub(crate) fn method(self) -> Method {
         match self {
-            Endpoint::Publish | Endpoint::Batch | Endpoint::Join | Endpoint::Leave | Endpoint::Disconnect => {
-                Method::POST
+            Endpoint::Publish
+            | Endpoint::Batch
+            | Endpoint::Join
+            | Endpoint::Leave
+            | Endpoint::Disconnect
+            | Endpoint::Revoke => Method::POST,
+            Endpoint::Sockets | Endpoint::Count | Endpoint::Presence | Endpoint::OpenApi | Endpoint::Unknown => {
+                Method::GET
             }
-            Endpoint::Sockets | Endpoint::Count | Endpoint::OpenApi | Endpoint::Unknown => Method::GET,
         }
     }
 
@@ -68,8 +79,8 @@ impl Endpoint {
     pub(crate) fn scope(self) -> Option<Scope> {
         match self {
             Endpoint::Publish | Endpoint::Batch => Some(Scope::Publish),
-            Endpoint::Join | Endpoint::Leave | Endpoint::Disconnect => Some(Scope::Manage),
-            Endpoint::Sockets | Endpoint::Count => Some(Scope::Read),
+            Endpoint::Join | Endpoint::Leave | Endpoint::Disconnect | Endpoint::Revoke => Some(Scope::Manage),
+            Endpoint::Sockets | Endpoint::Count | Endpoint::Presence => Some(Scope::Read),
             Endpoint::OpenApi | Endpoint::Unknown => None,
         }
     }
@@ -81,8 +92,10 @@ impl Endpoint {
             Endpoint::Join => "join",
             Endpoint::Leave => "leave",
             Endpoint::Disconnect => "disconnect",
+            Endpoint::Revoke => "revoke",
             Endpoint::Sockets => "sockets",
             Endpoint::Count => "count",
+            Endpoint::Presence => "presence",
             Endpoint::OpenApi => "openapi",
             Endpoint::Unknown => "unknown",
         }

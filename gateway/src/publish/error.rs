@@ -22,6 +22,8 @@ pub(crate) enum RequestError {
     Incomplete,
     #[error("namespace `{0}` is not configured")]
     UnknownNamespace(String),
+    #[error("namespace `{0}` has no recovery: who is present is not known there")]
+    NoRecovery(String),
     #[error("an api key is required: `Authorization: Bearer <key>`")]
     NoKey,
     #[error("the api key is not valid")]

@@ -1,8 +1,8 @@
 //! Backend -> clients: the HTTP API of the internal listener.
 //!
 //! [`router`] serves `/v1/publish`, `/v1/publish/batch`, `/v1/join`,
-//! `/v1/leave`, `/v1/disconnect`, `/v1/sockets`, `/v1/count` and
-//! `/openapi.json`; the composition root merges it with the router of `ops`.
+//! `/v1/leave`, `/v1/disconnect`, `/v1/revoke`, `/v1/sockets`, `/v1/count`,
+//! `/v1/presence` and `/openapi.json`; the composition root merges it with the router of `ops`.
 //! It calls the adapter and nothing else.
 //!
 //! A request's way: `handle` (metrics) -> `keys` (who calls, may they) ->
@@ -24,18 +24,20 @@
 //! ends its request; what the adapter had accepted by then stays accepted.
 //!
 //! Limits: `max_body` bytes per body, 1000 items per batch, 100 names per
-//! target, 100 per `except`, 100 levels per argument, 60 s for acknowledgements.
+//! target, 100 per `except`, 1000 sockets per answer of `/v1/presence`, 100 levels per argument, 60 s for acknowledgements.
 
 mod answer;
 mod arguments;
-mod draft;
+pub(crate) mod draft;
 mod endpoint;
-mod error;
+pub(crate) mod error;
 mod events;
 mod keys;
 mod metrics;
 mod openapi;
-mod request;
+mod presence;
+pub(crate) mod request;
+mod revoke;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -136,8 +138,10 @@ async fn call(endpoint: Endpoint, api: &Api, request: Request) -> Result<Bytes, 
         Endpoint::Join => sockets::join(state, json).await?,
         Endpoint::Leave => sockets::leave(state, json).await?,
         Endpoint::Disconnect => sockets::disconnect(state, json).await?,
+        Endpoint::Revoke => revoke::revoke(state, json).await?,
         Endpoint::Sockets => sockets::list(state, uri).await?,
         Endpoint::Count => sockets::count(state, uri).await?,
+        Endpoint::Presence => presence::presence(state, uri).await?,
         Endpoint::OpenApi => return Ok(api.document.clone()),
         Endpoint::Unknown => return Err(RequestError::NotFound),
     };

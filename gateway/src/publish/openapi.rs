@@ -7,7 +7,7 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use crate::ops;
 
-use super::{events, sockets};
+use super::{events, presence, revoke, sockets};
 
 /// The document as JSON.
 pub(super) fn document() -> Bytes {
@@ -27,8 +27,10 @@ pub(super) fn document() -> Bytes {
         sockets::join,
         sockets::leave,
         sockets::disconnect,
+        revoke::revoke,
         sockets::list,
         sockets::count,
+        presence::presence,
         describe,
         ops::healthz,
         ops::readyz,
@@ -230,8 +232,8 @@ pub(super) struct ErrorAnswer {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer that is written as bytes")]
 pub(super) struct Failure {
-    /// One of `invalid_request`, `unauthorized`, `forbidden`, `unknown_namespace`, `not_found`, `method_not_allowed`,
-    /// `idempotency_conflict`, `payload_too_large`, `unsupported_media_type`, `unavailable`, `outcome_unknown`.
+    /// One of `invalid_request`, `unauthorized`, `forbidden`, `unknown_namespace`, `no_recovery`, `not_found`,
+    /// `method_not_allowed`, `idempotency_conflict`, `payload_too_large`, `unsupported_media_type`, `unavailable`, `outcome_unknown`.
     code: String,
     /// For people; names the field.
     message: String,
@@ -272,6 +274,15 @@ pub(super) enum Refusals {
     /// `unavailable`: nothing was done; repeat after `Retry-After` seconds.
     #[response(status = 503)]
     Unavailable(#[to_schema] ErrorAnswer),
+}
+
+/// Refusals where sessions are asked for.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers that are written as bytes")]
+pub(super) enum RecoveryRefusals {
+    /// `no_recovery`: the namespace keeps no sessions.
+    #[response(status = 422)]
+    NoRecovery(#[to_schema] ErrorAnswer),
 }
 
 /// Refusals of bodies.

@@ -128,42 +128,43 @@ pub(super) struct Selection {
 
 /// Who is meant.
 #[derive(Debug)]
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     All,
     Lists(TargetLists<'a>),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TargetLists<'a> {
+pub(crate) struct TargetLists<'a> {
     #[serde(borrow, default)]
-    pub(super) rooms: Vec<Text<'a>>,
+    pub(crate) rooms: Vec<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) users: Vec<Text<'a>>,
+    pub(crate) users: Vec<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) sockets: Vec<Text<'a>>,
+    pub(crate) sockets: Vec<Text<'a>>,
 }
 
 /// Who is not meant.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Except<'a> {
+pub(crate) struct Except<'a> {
     #[serde(borrow, default)]
-    pub(super) rooms: Vec<Text<'a>>,
+    pub(crate) rooms: Vec<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) sockets: Vec<Text<'a>>,
+    pub(crate) sockets: Vec<Text<'a>>,
 }
 
 /// Text, borrowed also within lists (where `Cow` alone is always copied).
 #[derive(Debug, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A struct that is written as an object only: by itself serde takes a list of
 /// the fields' values as well.
 #[derive(Debug, Default)]
-pub(super) struct Object<T>(pub(super) T);
+pub(crate) struct Object<T>(pub(crate) T);
 
-fn root() -> Cow<'static, str> {
+/// The namespace where none is given.
+pub(super) fn root() -> Cow<'static, str> {
     Cow::Borrowed("/")
 }
 
@@ -215,7 +216,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// Reads a body or an item of a batch.
-pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, RequestError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, RequestError> {
     serde_json::from_str(json).map(|Object(value)| value).map_err(|_| explain::<Object<T>>(json))
 }
 

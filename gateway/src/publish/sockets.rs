@@ -104,11 +104,16 @@ async fn select(state: &PublishState, uri: &Uri, action: Action) -> Result<Repor
     let Query(selection) =
         Query::<Selection>::try_from_uri(uri).map_err(|rejection| RequestError::Query(rejection.body_text()))?;
     let namespace = namespace(&state.namespaces, &selection.namespace)?;
-    let room = match (&selection.room, &selection.user) {
-        (None, None) => Room::All,
-        (Some(room), None) => Room::named(room).map_err(|reason| RequestError::field("room", reason))?,
-        (None, Some(user)) => Room::user(user).map_err(|reason| RequestError::field("user", reason))?,
-        (Some(_), Some(_)) => return Err(RequestError::Query("give `room` or `user`, not both".into())),
-    };
+    let room = room(selection.room.as_deref(), selection.user.as_deref())?;
     Ok(state.adapter.operate(Operation { namespace, rooms: vec![room], action, id: None }).await?)
+}
+
+/// The room that a query names.
+pub(super) fn room(room: Option<&str>, user: Option<&str>) -> Result<Room, RequestError> {
+    match (room, user) {
+        (None, None) => Ok(Room::All),
+        (Some(room), None) => Room::named(room).map_err(|reason| RequestError::field("room", reason)),
+        (None, Some(user)) => Room::user(user).map_err(|reason| RequestError::field("user", reason)),
+        (Some(_), Some(_)) => Err(RequestError::Query("give `room` or `user`, not both".into())),
+    }
 }

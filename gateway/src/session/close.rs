@@ -23,12 +23,16 @@ pub enum Close {
     Unavailable,
     /// The backend disconnected it.
     Backend,
+    /// Its token has ended.
+    AuthExpired,
+    /// Its token was revoked.
+    Revoked,
     /// The node is going away.
     Draining,
 }
 
 impl Close {
-    pub const ALL: [Close; 11] = [
+    pub const ALL: [Close; 13] = [
         Close::Client,
         Close::Heartbeat,
         Close::SlowConsumer,
@@ -39,6 +43,8 @@ impl Close {
         Close::Lost,
         Close::Unavailable,
         Close::Backend,
+        Close::AuthExpired,
+        Close::Revoked,
         Close::Draining,
     ];
 
@@ -55,6 +61,8 @@ impl Close {
             Close::Lost => "lost",
             Close::Unavailable => "unavailable",
             Close::Backend => "backend",
+            Close::AuthExpired => "auth_expired",
+            Close::Revoked => "revoked",
             Close::Draining => "draining",
         }
     }
@@ -66,7 +74,12 @@ impl Close {
             Close::Draining => 1001,
             Close::BadProtocol => 1002,
             Close::TooLarge => 1009,
-            Close::SlowConsumer | Close::ConnectTimeout | Close::Heartbeat | Close::Replaced => 1008,
+            Close::SlowConsumer
+            | Close::ConnectTimeout
+            | Close::Heartbeat
+            | Close::Replaced
+            | Close::AuthExpired
+            | Close::Revoked => 1008,
             Close::Lost => 1011,
             Close::Unavailable => 1013,
         }

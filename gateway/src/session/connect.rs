@@ -3,23 +3,32 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use smallvec::smallvec;
 
-use crate::adapter::{Claim, NewSession, ReadError, SessionKey, TakeOverError};
+use crate::adapter::{
+    Claim, Claimant, Ending, NewSession, ReadError, RoomChange, SessionKey, TakeOverError, TakenOver, WriteError,
+};
+use crate::auth::{AuthError, Identity};
+use crate::config::OnRecovery;
 use crate::message::{Draft, Offset, Position, PrivateId, Room, SocketId, Token};
-use crate::policy::{Context, NamespacePolicy};
-use crate::protocol::Body;
+use crate::policy::{Context, NamespacePolicy, Verdict};
 use crate::protocol::reply::Reply;
+use crate::protocol::{Body, Frames};
 use crate::rooms::Recipient;
 
+use super::ask::{Asking, Unanswered};
 use super::close::Close;
 use super::connection::Connection;
 use super::cut::{CutError, resume_from};
+use super::entry::Shown;
 use super::metrics::Recovery;
-use super::socket::Socket;
-use super::worker::NamespaceRules;
+use super::namespace::NamespaceRules;
+use super::socket::{Socket, kept};
+use super::standing::{Standing, has_ended};
+use super::{backend, rights};
 
 /// Joins the namespace or refuses it; the client is told either way, unless
 /// the reason will pass: then the transport closes, and the client comes back.
@@ -33,11 +42,12 @@ pub(super) async fn connect(connection: Rc<Connection>, namespace: String, auth:
         return refuse(&connection, &namespace, "too many namespaces on one connection", Some(data));
     }
     let mut auth = auth.unwrap_or_else(|| Value::Object(Map::new()));
-    let shown = Shown::take(&mut auth);
+    let earlier = Earlier::take(&mut auth);
     let attempt = Attempt { connection: &connection, rules, auth: &auth };
-    match attempt.run(shown).await {
+    match attempt.run(earlier).await {
         Ok(()) => {}
         Err(Failure::Refuse { message, data }) => refuse(&connection, &namespace, &message, Some(data)),
+        Err(Failure::Unauthorized(error)) => attempt.refuse_entry(&error),
         Err(Failure::Close(close)) => connection.close(close),
     }
 }
@@ -49,20 +59,20 @@ fn refuse(connection: &Rc<Connection>, namespace: &str, message: &str, data: Opt
 
 /// What a client shows of an earlier session. The stock client puts it into
 /// the payload, next to the application's own.
-struct Shown {
+struct Earlier {
     pid: Option<Value>,
     offset: Option<Value>,
 }
 
-impl Shown {
+impl Earlier {
     fn take(auth: &mut Value) -> Self {
         match auth.as_object_mut() {
             Some(map) => {
                 // what is undefined comes as null from a msgpack client
                 let mut take = |key| map.shift_remove(key).filter(|value| !value.is_null());
-                Shown { pid: take("pid"), offset: take("offset") }
+                Earlier { pid: take("pid"), offset: take("offset") }
             }
-            None => Shown { pid: None, offset: None },
+            None => Earlier { pid: None, offset: None },
         }
     }
 }
@@ -70,13 +80,34 @@ impl Shown {
 enum Failure {
     /// CONNECT_ERROR: the stock client stays away.
     Refuse { message: String, data: Value },
+    /// The same, or what the configuration says in its place.
+    Unauthorized(AuthError),
     /// The stock client comes back.
     Close(Close),
+}
+
+impl Failure {
+    fn refuse(code: &str, message: impl ToString) -> Self {
+        Failure::Refuse { message: message.to_string(), data: json!({ "code": code }) }
+    }
 }
 
 impl From<CutError> for Failure {
     fn from(error: CutError) -> Self {
         Failure::Close(error.close())
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        if error.is_transient() { Failure::Close(Close::Unavailable) } else { Failure::Unauthorized(error) }
+    }
+}
+
+/// What cannot be told now may be told when the client comes again.
+impl From<Unanswered> for Failure {
+    fn from(_: Unanswered) -> Self {
+        Failure::Close(Close::Unavailable)
     }
 }
 
@@ -87,39 +118,92 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&self, shown: Shown) -> Result<(), Failure> {
+    async fn run(&self, earlier: Earlier) -> Result<(), Failure> {
         let metrics = &self.connection.worker.shared.metrics;
-        if let Some(pid) = shown.pid.filter(|_| self.rules.namespace.recovery) {
-            let outcome = self.recover(&pid, shown.offset).await?;
+        let mut identity = None;
+        if let Some(pid) = earlier.pid.filter(|_| self.rules.namespace.recovery) {
+            if self.rules.entry.on_recovery == OnRecovery::Authenticate {
+                identity = Some(self.authenticate().await?);
+            }
+            let outcome = self.recover(&pid, earlier.offset, identity.as_ref()).await?;
             metrics.recovered(outcome);
             if matches!(outcome, Recovery::Recovered { .. }) {
                 return Ok(());
             }
         }
-        self.open().await
+        let identity = match identity {
+            Some(identity) => identity,
+            None => self.authenticate().await?,
+        };
+        self.open(&identity).await
     }
 
-    fn context(&self) -> Context<'_> {
-        Context { auth: self.auth, query: &self.connection.query, args: &[] }
+    async fn authenticate(&self) -> Result<Rc<Identity>, Failure> {
+        let connection = self.connection;
+        let shown = Shown { auth: self.auth, query: &connection.query, handshake: connection.handshake() };
+        Ok(Rc::new(self.rules.entry.authenticate(&self.rules.namespace, shown).await?))
+    }
+
+    /// Says why the client may not enter.
+    fn refuse_entry(&self, error: &AuthError) {
+        let (connection, namespace) = (self.connection, &self.rules.namespace);
+        let data = json!({ "code": error.code(), "message": error.to_string() });
+        let Some(event) = &self.rules.entry.failure_event else {
+            return refuse(connection, &namespace.name, &error.to_string(), Some(json!({ "code": error.code() })));
+        };
+        connection.worker.shared.metrics.connect_refused();
+        let format = connection.format.get();
+        let sid = Token::random();
+        connection.enqueue(Reply::Connected { sid: sid.as_str(), pid: None }.encode(&namespace.name, format));
+        if let Ok(body) = Body::from_values(event, &[data]) {
+            connection.enqueue(Frames::event(&namespace.name, &body, None, None).get(format));
+        }
+        connection.enqueue(Reply::Disconnected.encode(&namespace.name, format));
+    }
+
+    fn context<'a>(&'a self, identity: &'a Identity) -> Context<'a> {
+        self.connection.context(self.auth, identity)
     }
 
     fn policy(&self) -> &NamespacePolicy {
         &self.rules.policy
     }
 
-    /// A new socket.
-    async fn open(&self) -> Result<(), Failure> {
-        let mut rooms = Vec::with_capacity(self.policy().join.len() + 2);
-        for template in &self.policy().join {
-            let room = template.render(&self.context()).map_err(|error| Failure::Refuse {
-                message: error.to_string(),
-                data: json!({ "code": "invalid_room" }),
-            })?;
-            if !rooms.contains(&room) {
+    /// The rooms that a new socket joins.
+    async fn rooms(&self, id: SocketId, identity: &Identity) -> Result<Vec<Room>, Failure> {
+        let context = self.context(identity);
+        let mut rooms = Vec::with_capacity(self.policy().join.len() + 3);
+        if let Some(user) = identity.user.as_deref().filter(|_| self.rules.entry.user_room) {
+            rooms.push(Room::user(user).map_err(|error| Failure::refuse("invalid_room", error))?);
+        }
+        for rule in &self.policy().join {
+            let judged = rule.room.render(&context).and_then(|room| Ok((room, rule.judge(&context)?)));
+            let (room, verdict) = match judged {
+                Ok(judged) => judged,
+                Err(_) if rule.optional => continue,
+                Err(error) => return Err(Failure::refuse("invalid_room", error)),
+            };
+            let allowed = match verdict {
+                Verdict::No => false,
+                Verdict::If(questions) => {
+                    let asking = Asking::at_connect(id, identity).by(None, Some(&room));
+                    asking.all(self.connection, self.rules, &questions).await?
+                }
+            };
+            if !allowed && !rule.optional {
+                return Err(Failure::refuse("forbidden", "a room that is joined on connect is not allowed"));
+            }
+            if allowed && !rooms.contains(&room) {
                 rooms.push(room);
             }
         }
+        Ok(rooms)
+    }
+
+    /// A new socket.
+    async fn open(&self, identity: &Rc<Identity>) -> Result<(), Failure> {
         let id = SocketId(Token::random());
+        let mut rooms = self.rooms(id, identity).await?;
         let key = self
             .rules
             .namespace
@@ -129,20 +213,47 @@ impl Attempt<'_> {
             pid: key.pid,
             socket: id,
             namespace: self.rules.namespace.id,
-            subject: None,
+            subject: identity.user.clone(),
+            identity: kept(identity),
+            watched: self.rules.watch,
             rooms: rooms.clone(),
         });
         rooms.extend([Room::All, Room::Socket(id)]);
-        let socket = self.socket(id, key, Position::ZERO);
+        let socket = self.socket(id, key, Position::ZERO, identity);
         let cut = self.connection.worker.cut(&self.rules.namespace);
         cut.open(&socket, &rooms, session).await?;
+        if let Err(error) = self.check_revoked(identity).await {
+            cut.forget_all(&socket);
+            self.connection.remove_socket(&socket);
+            if let Some(key) = key
+                && self.connection.worker.shared.adapter.end_session(key, Ending::Backend).await.is_err()
+            {
+                return Err(Failure::Close(Close::Unavailable));
+            }
+            return Err(error);
+        }
         self.connected(&socket);
         cut.release(&socket).await?;
-        self.emit(&socket).await
+        self.emit(&socket, identity).await?;
+        backend::tell_connect(&socket).await;
+        Ok(())
     }
 
-    /// A socket that comes back, if its session allows it.
-    async fn recover(&self, pid: &Value, offset: Option<Value>) -> Result<Recovery, Failure> {
+    /// Asked when every node that revokes finds the socket in its rooms: what
+    /// is revoked later is revoked there.
+    async fn check_revoked(&self, identity: &Identity) -> Result<(), Failure> {
+        let adapter = &*self.connection.worker.shared.adapter;
+        Ok(self.rules.entry.check_revoked(adapter, &self.rules.namespace, identity).await?)
+    }
+
+    /// A socket that comes back, if its session allows it. `identity`: whom the
+    /// client has shown to be, where it was asked to.
+    async fn recover(
+        &self,
+        pid: &Value,
+        offset: Option<Value>,
+        identity: Option<&Rc<Identity>>,
+    ) -> Result<Recovery, Failure> {
         let Some(pid) = pid.as_str().and_then(Token::parse).map(PrivateId) else { return Ok(Recovery::Unknown) };
         let offset = match offset.as_ref().map(|offset| offset.as_str().map(str::parse::<Offset>)) {
             None => None,
@@ -150,7 +261,12 @@ impl Attempt<'_> {
             Some(_) => return Ok(Recovery::BadOffset),
         };
         let worker = &self.connection.worker;
-        let claim = Claim { pid, namespace: self.rules.namespace.id, subject: None };
+        let subject = match identity.map(|identity| identity.user.clone()) {
+            None => Claimant::Holder,
+            Some(None) => Claimant::Nobody,
+            Some(Some(user)) => Claimant::User(user),
+        };
+        let claim = Claim { pid, namespace: self.rules.namespace.id, subject };
         let taken = match worker.shared.adapter.take_over(claim).await {
             Ok(taken) => taken,
             Err(TakeOverError::Unknown) => return Ok(Recovery::Unknown),
@@ -159,12 +275,19 @@ impl Attempt<'_> {
         };
         let key = SessionKey { pid, generation: taken.generation };
         let Some(from) = resume_from(&taken, offset) else {
-            let ended = worker.shared.adapter.end_session(key).await;
-            return ended.map(|()| Recovery::Unknown).map_err(|_| Failure::Close(Close::Unavailable));
+            return self.give_up(key, Recovery::Unknown).await;
         };
-        let socket = self.socket(taken.socket, Some(key), from);
+        let identity = match identity {
+            Some(identity) => Rc::clone(identity),
+            None => match self.trusted(&taken).await? {
+                Some(identity) => identity,
+                None => return Ok(Recovery::Foreign),
+            },
+        };
+        let withdrawn = self.withdraw(key, &taken, &identity).await?;
+        let socket = self.socket(taken.socket, Some(key), from, &identity);
         let cut = worker.cut(&self.rules.namespace);
-        let missed = match cut.recover(&socket, key, taken, from).await {
+        let missed = match cut.recover(&socket, key, taken, from, &withdrawn).await {
             Ok(missed) => missed,
             Err(error) => {
                 let outcome = match error {
@@ -177,10 +300,20 @@ impl Attempt<'_> {
                 };
                 cut.forget_all(&socket);
                 self.connection.remove_socket(&socket);
-                let ended = worker.shared.adapter.end_session(key).await;
-                return ended.map(|()| outcome).map_err(|_| Failure::Close(Close::Unavailable));
+                return self.give_up(key, outcome).await;
             }
         };
+        if let Err(error) = self.check_revoked(&identity).await {
+            cut.forget_all(&socket);
+            self.connection.remove_socket(&socket);
+            // another token may recover it
+            if let Some(refresh) = socket.refresh()
+                && worker.shared.adapter.detach(refresh).await.is_err()
+            {
+                return Err(Failure::Close(Close::Unavailable));
+            }
+            return Err(error);
+        }
         let replayed = missed.messages.len();
         self.connected(&socket);
         cut.replay(&socket, missed).await?;
@@ -188,11 +321,54 @@ impl Attempt<'_> {
         Ok(Recovery::Recovered { replayed })
     }
 
+    /// Ends a session that cannot be recovered.
+    async fn give_up(&self, key: SessionKey, outcome: Recovery) -> Result<Recovery, Failure> {
+        let ended = self.connection.worker.shared.adapter.end_session(key, Ending::Lost).await;
+        ended.map(|()| outcome).map_err(|_| Failure::Close(Close::Unavailable))
+    }
+
+    /// Who the holder of a session is, where that is trusted; who has a token
+    /// that has ended must show another. `None`: it is somebody else's.
+    async fn trusted(&self, taken: &TakenOver) -> Result<Option<Rc<Identity>>, Failure> {
+        let identity = taken.identity.as_deref().and_then(Identity::from_text);
+        match identity {
+            Some(identity) if !has_ended(&identity, &self.rules.entry) => Ok(Some(Rc::new(identity))),
+            None if self.rules.entry.is_open() => Ok(Some(Rc::new(Identity::nobody()))),
+            Some(_) | None => {
+                let identity = self.authenticate().await?;
+                Ok((identity.user == taken.subject).then_some(identity))
+            }
+        }
+    }
+
+    /// Takes a session out of the rooms to which its client has no right any
+    /// more, and keeps the identity that it shows now.
+    async fn withdraw(&self, key: SessionKey, taken: &TakenOver, identity: &Identity) -> Result<Vec<Room>, Failure> {
+        let rooms = taken.stays.memberships.iter().map(|stay| &stay.room);
+        let asking = Asking::at_connect(taken.socket, identity);
+        let withdrawn = rights::withdrawn(self.connection, self.rules, asking, &self.context(identity), rooms).await?;
+        let shown = kept(identity).filter(|shown| taken.identity.as_ref() != Some(shown));
+        if shown.is_some() || !withdrawn.is_empty() {
+            let change = RoomChange { leave: withdrawn.clone(), identity: shown, ..RoomChange::default() };
+            self.connection.worker.shared.adapter.change_rooms(key, change).await.map_err(|error| {
+                Failure::Close(match error {
+                    WriteError::Fenced => Close::Replaced,
+                    WriteError::Full | WriteError::Unavailable(_) => Close::Unavailable,
+                })
+            })?;
+        }
+        Ok(withdrawn)
+    }
+
     /// The socket is the connection's from here on, so that it is given back
     /// however the attempt ends.
-    fn socket(&self, id: SocketId, key: Option<SessionKey>, from: Position) -> Rc<Socket> {
-        let auth = self.policy().keeps_auth.then(|| Box::new(self.auth.clone()));
-        let socket = Socket::new(id, self.rules.namespace.id, Rc::clone(self.connection), key, from, auth);
+    fn socket(&self, id: SocketId, key: Option<SessionKey>, from: Position, identity: &Rc<Identity>) -> Rc<Socket> {
+        // a new token is judged by it as well
+        let keeps = self.policy().keeps_auth || (self.policy().joins_by_auth && !self.rules.entry.is_open());
+        let auth = keeps.then(|| self.auth.clone());
+        let rate = self.rules.rates.connection(Instant::now());
+        let standing = Standing::new(auth, Rc::clone(identity), rate, &self.rules.entry);
+        let socket = Socket::new(id, self.rules.namespace.id, Rc::clone(self.connection), key, from, standing);
         self.connection.add_socket(Rc::clone(&socket));
         socket
     }
@@ -204,9 +380,11 @@ impl Attempt<'_> {
         let reply = Reply::Connected { sid: socket.id.0.as_str(), pid };
         self.connection.enqueue(reply.encode(&self.rules.namespace.name, self.connection.format.get()));
         socket.feed().borrow_mut().connected();
+        // its token may end before the next ping
+        self.connection.schedule();
     }
 
-    async fn emit(&self, socket: &Rc<Socket>) -> Result<(), Failure> {
+    async fn emit(&self, socket: &Rc<Socket>, identity: &Identity) -> Result<(), Failure> {
         if self.policy().emit.is_empty() {
             return Ok(());
         }
@@ -218,11 +396,12 @@ impl Attempt<'_> {
             volatile: false,
             idempotency: None,
         };
+        let context = self.context(identity);
         let bodies = self
             .policy()
             .emit
             .iter()
-            .map(|emission| Body::from_values(&emission.event, &emission.args.render(&self.context())));
+            .map(|emission| Body::from_values(&emission.event, &emission.args.render(&context)));
         // names were checked with the configuration
         let drafts: Vec<Draft> = bodies.filter_map(Result::ok).map(draft).collect();
         let published = self.connection.worker.shared.adapter.publish(drafts).await;

@@ -127,15 +127,17 @@ impl<R: Paced> Cut<'_, R> {
     }
 
     /// A socket that comes back; `from`: the client has everything up to here.
+    /// It gets nothing more of the rooms that were `withdrawn` from it.
     pub(crate) async fn recover(
         &self,
         recipient: &R,
         key: SessionKey,
         taken: TakenOver,
         from: Position,
+        withdrawn: &[Room],
     ) -> Result<Missed, CutError> {
         let early = self.early_head().await?;
-        let (mut stays, socket) = (taken.stays, taken.socket);
+        let (mut stays, socket) = (without(taken.stays, withdrawn), taken.socket);
         let mut rooms = present_rooms(&stays, socket);
         self.hear(recipient, &rooms).await?;
         let through = loop {
@@ -145,7 +147,7 @@ impl<R: Paced> Cut<'_, R> {
                 Attached::At(_) => return Err(Unavailable.into()),
                 Attached::Changed(now) => {
                     // rooms were changed for the client meanwhile: what was added must be heard first
-                    stays = now;
+                    stays = without(now, withdrawn);
                     let before = std::mem::replace(&mut rooms, present_rooms(&stays, socket));
                     let left: Vec<Room> = before.into_iter().filter(|room| !rooms.contains(room)).collect();
                     self.forget(recipient, &left);
@@ -227,7 +229,7 @@ impl<R: Paced> Cut<'_, R> {
         self.hear(recipient, rooms).await?;
         let since = match writing.key {
             Some(key) => {
-                let change = RoomChange { join: rooms.to_vec(), leave: Vec::new(), operation: writing.operation };
+                let change = RoomChange { join: rooms.to_vec(), operation: writing.operation, ..RoomChange::default() };
                 self.adapter.change_rooms(key, change).await?.position
             }
             None => Position::ZERO,
@@ -248,7 +250,7 @@ impl<R: Paced> Cut<'_, R> {
         if let Some(key) = writing.key {
             // until the end of the stay is known, what it decides about is held
             let stays = self.suspend(recipient, &rooms);
-            let change = RoomChange { join: Vec::new(), leave: rooms.clone(), operation: writing.operation };
+            let change = RoomChange { leave: rooms.clone(), operation: writing.operation, ..RoomChange::default() };
             let until = self.adapter.change_rooms(key, change).await?.position;
             for (room, since) in stays {
                 self.settle(recipient, &[room], since);
@@ -334,6 +336,12 @@ fn present<R: Recipient>(recipient: &R) -> Vec<Membership> {
         until: (stay.until != Position::NEVER).then_some(stay.until),
     };
     feed.stays().iter().map(stay).collect()
+}
+
+/// The stays in other rooms than these.
+fn without(mut stays: Stays, withdrawn: &[Room]) -> Stays {
+    stays.memberships.retain(|stay| !withdrawn.contains(&stay.room));
+    stays
 }
 
 /// All stays of a session, with the implicit ones.

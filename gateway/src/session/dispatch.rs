@@ -1,25 +1,28 @@
 //! What a packet of a client does.
 
 use std::rc::Rc;
+use std::time::Instant;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use smallvec::smallvec;
 
-use crate::adapter::PublishError;
+use crate::adapter::Ending;
 use crate::message::{Acknowledgement, Draft, Room};
-use crate::policy::{AckArgs, Action, Context, RenderError, RoomTemplate, Target};
+use crate::policy::{self, AckArgs, Action, Excess, Question, RoomTemplate, Rule, Target, Verdict};
 use crate::protocol::packet::{Args, Content, Event, Packet};
 use crate::protocol::reply::Reply;
-use crate::protocol::{Body, Frames, to_api_json};
+use crate::protocol::{Body, to_api_json};
 use crate::rooms::Recipient;
 
+use super::ask::Asking;
 use super::close::Close;
 use super::connection::{Connection, Input};
 use super::cut::CutError;
+use super::refusal::{Reason, Refusal, answer, send_ack};
 use super::socket::Socket;
 use super::task::Job;
-use super::{connect, operate};
+use super::{backend, connect, operate, refresh};
 
 /// Handles one input; what takes time is answered as a job, which must be
 /// finished before the next is handled.
@@ -28,6 +31,8 @@ pub(super) fn handle(connection: &Rc<Connection>, input: Input) -> Option<Job> {
         Input::Packet(packet) => on_packet(connection, packet),
         Input::Order(order) => Some(operate::carry_out(order)),
         Input::End(close) => {
+            // what was answered before is still sent
+            connection.flush();
             connection.close(close);
             None
         }
@@ -48,53 +53,97 @@ fn on_packet(connection: &Rc<Connection>, packet: Packet) -> Option<Job> {
         }
         // as with the reference server: twice connected, or never
         (Content::Connect(_), Some(_)) | (Content::Disconnect | Content::Event { .. } | Content::Ack { .. }, None) => {
+            connection.flush();
             connection.close(Close::BadProtocol);
             None
         }
     }
 }
 
-/// An answer that the client's acknowledgement tells.
-struct Refusal {
-    code: &'static str,
-    message: String,
-}
-
-impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Refusal { code, message: message.into() }
-    }
-}
-
-impl From<RenderError> for Refusal {
-    fn from(error: RenderError) -> Self {
-        Refusal::new("invalid_room", error.to_string())
-    }
-}
-
-impl From<PublishError> for Refusal {
-    fn from(error: PublishError) -> Self {
-        Refusal::new("unavailable", error.to_string())
-    }
-}
-
+/// Judges an event, and carries it out if its rule allows it.
 fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
     let worker = &socket.connection.worker;
     worker.shared.metrics.received();
-    let rules = &worker.shared.namespaces[usize::from(socket.namespace().id.0)];
-    match rules.policy.on_event(&event.name) {
-        None => {
-            worker.shared.metrics.refused();
-            let refusal = Refusal::new("not_allowed", format!("no rule allows the event `{}`", event.name));
-            answer(&socket, id, Err(refusal));
+    if let Err(excess) = within_rate(&socket, &event) {
+        answer(&socket, id, error_event(&socket, &event.name), Err(excess.into()));
+        return None;
+    }
+    let rules = socket.rules();
+    if rules.entry.signals.refresh.as_ref() == Some(&event.name) {
+        return Some(Box::pin(refresh::refresh(socket, id, event.args)));
+    }
+    let Some(rule) = rules.policy.on_event(&event.name) else {
+        let refusal = Refusal::new(Reason::NoRule, format!("no rule allows the event `{}`", event.name));
+        answer(&socket, id, None, Err(refusal));
+        return None;
+    };
+    match judge(&socket, rule, &event) {
+        Ok(questions) if questions.is_empty() => carry_out(socket, id, event),
+        Ok(questions) => Some(Box::pin(async move {
+            match ask(&socket, &event, &questions).await {
+                Ok(()) => {
+                    if let Some(job) = carry_out(socket, id, event) {
+                        job.await;
+                    }
+                }
+                Err(refusal) => answer(&socket, id, error_event(&socket, &event.name), Err(refusal)),
+            }
+        })),
+        Err(refusal) => {
+            answer(&socket, id, rule.error_event.as_deref(), Err(refusal));
             None
         }
-        Some(Action::Ignore) => None,
-        Some(Action::Acknowledge(with)) => {
+    }
+}
+
+/// Whether the sender may send so much.
+fn within_rate(socket: &Socket, event: &Event) -> Result<(), Excess> {
+    let Some(standing) = &socket.standing else { return Ok(()) };
+    let mut rate = standing.rate.borrow_mut();
+    let (identity, bytes) = (standing.identity(), event.name.len() + event.args.len());
+    socket.rules().rates.take(rate.as_mut(), identity.user.as_deref(), bytes, Instant::now())
+}
+
+/// What has to be asked before the event is allowed.
+fn judge(socket: &Rc<Socket>, rule: &Rule, event: &Event) -> Result<Vec<Question>, Refusal> {
+    let identity = socket.identity();
+    let context = socket.context(&identity, policy::Args::Json(&event.args.json));
+    let Verdict::If(mut questions) = rule.judge(&context)? else { return Err(Refusal::forbidden()) };
+    if let Some(asked) = questions.iter().position(|question| *question == Question::InRoom) {
+        let room = rule.action.room().map(|room| room.render(&context)).transpose()?;
+        let is_in = room.is_some_and(|room| socket.feed().borrow().stay(&room).is_some());
+        if !is_in {
+            return Err(Refusal::forbidden());
+        }
+        questions.remove(asked);
+    }
+    Ok(questions)
+}
+
+async fn ask(socket: &Rc<Socket>, event: &Event, questions: &[Question]) -> Result<(), Refusal> {
+    let (rules, identity) = (socket.rules(), socket.identity());
+    let room = match rules.policy.on_event(&event.name).and_then(|rule| rule.action.room()) {
+        Some(room) => Some(render(socket, room, &event.args)?),
+        None => None,
+    };
+    let (event, args, room) = (Some(&*event.name), &event.args, room.as_ref());
+    let asking = Asking { socket: socket.id, identity: &identity, event, args, room };
+    if asking.all(&socket.connection, rules, questions).await? { Ok(()) } else { Err(Refusal::forbidden()) }
+}
+
+fn error_event<'a>(socket: &'a Socket, event: &str) -> Option<&'a str> {
+    socket.rules().policy.on_event(event).and_then(|rule| rule.error_event.as_deref())
+}
+
+/// Does what the rule of an event says.
+fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
+    match &socket.rules().policy.on_event(&event.name)?.action {
+        Action::Ignore => None,
+        Action::Acknowledge(with) => {
             acknowledge(&socket, id, with, &event.args);
             None
         }
-        Some(action @ (Action::Join(room) | Action::Leave(room))) => {
+        action @ (Action::Join(room) | Action::Leave(room)) => {
             let room = render(&socket, room, &event.args);
             let joins = matches!(action, Action::Join(_));
             Some(Box::pin(async move {
@@ -103,51 +152,59 @@ fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
                     Ok(room) => leave(&socket, room).await,
                     Err(refusal) => Err(refusal),
                 };
-                answer(&socket, id, changed);
+                answer(&socket, id, error_event(&socket, &event.name), changed);
             }))
         }
-        Some(Action::Relay { to, rename }) => match relay_draft(&socket, to, rename.as_deref(), event) {
+        Action::Upstream => Some(Box::pin(async move {
+            let asking = Rc::clone(&socket);
+            let error_event = error_event(&asking, &event.name);
+            backend::call(socket, id, event, error_event).await;
+        })),
+        Action::Relay { to, rename } => match relay_draft(&socket, to, rename.as_deref(), &event) {
             Ok(draft) => Some(Box::pin(async move {
-                let relayed = relay(&socket, draft).await;
-                answer(&socket, id, relayed);
+                let relayed = publish(&socket, vec![draft]).await;
+                answer(&socket, id, error_event(&socket, &event.name), relayed);
             })),
             Err(refusal) => {
-                answer(&socket, id, Err(refusal));
+                answer(&socket, id, error_event(&socket, &event.name), Err(refusal));
                 None
             }
         },
     }
 }
 
-/// Publishes what a client sends on. Where the client gets it back itself, it
-/// does so before what its next events set off.
-async fn relay(socket: &Rc<Socket>, draft: Draft) -> Result<(), Refusal> {
+/// Publishes what a client sends on, or what its backend answers. Where the
+/// client gets it itself, it does so before what its next events set off.
+pub(super) async fn publish(socket: &Rc<Socket>, drafts: Vec<Draft>) -> Result<(), Refusal> {
     let worker = &socket.connection.worker;
-    let own = draft.rooms.iter().any(|room| socket.feed().borrow().stay(room).is_some());
-    let published = worker.shared.adapter.publish(vec![draft]).await.pop();
-    let published = published.unwrap_or(Err(PublishError::Unavailable))?;
-    if own {
-        worker.caught_up(published.offset.map(|offset| offset.position)).await;
+    let hears = |draft: &Draft| draft.rooms.iter().any(|room| socket.feed().borrow().stay(room).is_some());
+    let own: Vec<bool> = drafts.iter().map(hears).collect();
+    let published = worker.shared.adapter.publish(drafts).await;
+    for (published, own) in published.into_iter().zip(own) {
+        let published = published?;
+        if own {
+            worker.caught_up(published.offset.map(|offset| offset.position)).await;
+        }
     }
     Ok(())
 }
 
 fn render(socket: &Socket, room: &RoomTemplate, args: &Args) -> Result<Room, Refusal> {
-    let auth = socket.auth.as_deref().unwrap_or(&Value::Null);
-    Ok(room.render(&Context { auth, query: &socket.connection.query, args: &args.json })?)
+    Ok(room.render(&socket.context(&socket.identity(), policy::Args::Json(&args.json)))?)
 }
 
-fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: Event) -> Result<Draft, Refusal> {
+fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: &Event) -> Result<Draft, Refusal> {
     let own = Room::Socket(socket.id);
     let (room, except) = match to {
         Target::Sender => (own, Vec::new()),
+        Target::All { except_sender } => (Room::All, if *except_sender { vec![own] } else { Vec::new() }),
         Target::Room { room, except_sender } => {
             (render(socket, room, &event.args)?, if *except_sender { vec![own] } else { Vec::new() })
         }
     };
     let name = rename.unwrap_or(&event.name);
-    let body = Body::from_client(name, event.args.json.iter().map(String::as_str), event.args.attachments)
-        .map_err(|error| Refusal::new("invalid_event", error.to_string()))?;
+    let body = Body::from_client(name, event.args.json.iter().map(String::as_str), event.args.attachments.clone())
+        .map_err(|error| Refusal::with_code(Reason::Invalid, "invalid_event", error.to_string()))?;
     Ok(Draft {
         namespace: socket.namespace().clone(),
         rooms: smallvec![room],
@@ -161,17 +218,21 @@ fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: Event)
 async fn join(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
     let is_in = socket.feed().borrow().stay(&room).is_some();
     if !is_in && rooms_left(socket) == 0 {
-        return Err(Refusal::new("too_many_rooms", "the socket is in as many rooms as it may be"));
+        return Err(too_many_rooms());
     }
     let worker = &socket.connection.worker;
     let joined = worker.cut(socket.namespace()).join(socket, socket.writing(None), vec![room]).await;
-    if check(socket, joined) { Ok(()) } else { Err(Refusal::new("unavailable", "the join did not take place")) }
+    if check(socket, joined) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the join did not take place")) }
 }
 
 async fn leave(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
     let worker = &socket.connection.worker;
     let left = worker.cut(socket.namespace()).leave(socket, socket.writing(None), &[room]).await;
-    if check(socket, left) { Ok(()) } else { Err(Refusal::new("unavailable", "the room could not be left")) }
+    if check(socket, left) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the room could not be left")) }
+}
+
+pub(super) fn too_many_rooms() -> Refusal {
+    Refusal::new(Reason::TooManyRooms, "the socket is in as many rooms as it may be")
 }
 
 /// Rooms that the socket may still enter.
@@ -189,15 +250,6 @@ pub(super) fn check(socket: &Socket, cut: Result<(), CutError>) -> bool {
     cut.is_ok()
 }
 
-/// Answers an event, if the client asked for it.
-fn answer(socket: &Socket, id: Option<u64>, outcome: Result<(), Refusal>) {
-    let value = match outcome {
-        Ok(()) => json!({ "ok": true }),
-        Err(Refusal { code, message }) => json!({ "ok": false, "error": { "code": code, "message": message } }),
-    };
-    send_ack(socket, id, value.to_string().as_bytes(), &[]);
-}
-
 fn acknowledge(socket: &Socket, id: Option<u64>, with: &AckArgs, received: &Args) {
     match with {
         AckArgs::Received => send_ack(socket, id, received.json.join(",").as_bytes(), &received.attachments),
@@ -206,12 +258,6 @@ fn acknowledge(socket: &Socket, id: Option<u64>, with: &AckArgs, received: &Args
             send_ack(socket, id, args.join(",").as_bytes(), &[]);
         }
     }
-}
-
-fn send_ack(socket: &Socket, id: Option<u64>, elements: &[u8], attachments: &[bytes::Bytes]) {
-    let Some(id) = id else { return };
-    let frames = Frames::ack(&socket.namespace().name, elements, attachments, id);
-    socket.connection.enqueue(frames.get(socket.connection.format.get()));
 }
 
 /// The client acknowledges an event of the backend.
@@ -226,8 +272,9 @@ pub(super) async fn leave_namespace(socket: &Rc<Socket>, tell: bool) {
     let connection = &socket.connection;
     connection.worker.cut(socket.namespace()).forget_all(socket);
     connection.remove_socket(socket);
+    let ending = if tell { Ending::Backend } else { Ending::Client };
     if let Some(key) = socket.session
-        && connection.worker.shared.adapter.end_session(key).await.is_err()
+        && connection.worker.shared.adapter.end_session(key, ending).await.is_err()
     {
         // it would be recoverable, which the client was told it is not
         connection.close(Close::Unavailable);

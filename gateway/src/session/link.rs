@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
+
+use crate::tls::Stream;
 
 /// The transport of a connection, as it is now.
 #[derive(Debug)]
 pub(super) enum Link {
     Polling(PollLink),
-    WebSocket(TcpStream),
+    WebSocket(Stream),
     Closed,
 }
 

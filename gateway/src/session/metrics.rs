@@ -5,6 +5,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 use crate::protocol::engine::TransportKind;
 
 use super::close::Close;
+use super::refusal::Reason;
 
 /// How an attempt to recover ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +46,7 @@ pub struct SessionMetrics {
     websocket: IntGauge,
     closes: IntCounterVec,
     received: IntCounter,
-    refused: IntCounter,
+    refused: IntCounterVec,
     connect_refused: IntCounter,
     deliveries: IntCounter,
     recoveries: IntCounterVec,
@@ -68,7 +69,10 @@ impl SessionMetrics {
                 &["reason"],
             )?,
             received: IntCounter::new("carillon_events_received_total", "Events received from clients.")?,
-            refused: IntCounter::new("carillon_events_refused_total", "Events of clients that no rule allows.")?,
+            refused: IntCounterVec::new(
+                Opts::new("carillon_events_refused_total", "Events of clients that were not carried out, by reason."),
+                &["reason"],
+            )?,
             connect_refused: IntCounter::new(
                 "carillon_connects_refused_total",
                 "CONNECT packets answered by an error.",
@@ -87,6 +91,9 @@ impl SessionMetrics {
         registry.register(Box::new(metrics.polls_waiting.clone()))?;
         for close in Close::ALL {
             metrics.closes.with_label_values(&[close.label()]);
+        }
+        for reason in Reason::ALL {
+            metrics.refused.with_label_values(&[reason.label()]);
         }
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.closes.clone()))?;
@@ -124,8 +131,8 @@ impl SessionMetrics {
         self.received.inc();
     }
 
-    pub(super) fn refused(&self) {
-        self.refused.inc();
+    pub(super) fn refused(&self, reason: Reason) {
+        self.refused.with_label_values(&[reason.label()]).inc();
     }
 
     pub(super) fn connect_refused(&self) {

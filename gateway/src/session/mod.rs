@@ -19,20 +19,29 @@
 //!   queue over its bound closes the connection ([`Close::SlowConsumer`]).
 //! - However a connection ends, [`Connection::finish`] gives everything back.
 
+mod ask;
+mod backend;
 mod close;
 mod connect;
 mod connection;
 mod cut;
 mod dispatch;
+mod entry;
+mod handshake;
 mod link;
 mod metrics;
 #[cfg(test)]
 mod model;
+mod namespace;
 mod operate;
 mod outbound;
 mod poll;
+mod refresh;
+mod refusal;
+mod rights;
 mod slot;
 mod socket;
+mod standing;
 mod task;
 mod upgrade;
 mod wheel;
@@ -40,8 +49,11 @@ mod worker;
 
 pub use close::Close;
 pub use connection::{Connection, Opening};
+pub use entry::{Entry, Gate, TokenSignals};
+pub use handshake::Handshake;
 pub use metrics::SessionMetrics;
+pub use namespace::NamespaceRules;
 pub use poll::{PollAnswer, PollError};
 pub use slot::{Counter, Slot};
 pub use socket::Socket;
-pub use worker::{Intake, IntakeSender, NamespaceRules, SessionLimits, Shared, Worker, WorkerSeed};
+pub use worker::{Intake, IntakeSender, SessionLimits, Shared, Worker, WorkerSeed};

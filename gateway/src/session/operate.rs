@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::adapter::{Action, Operation, OperationId, Report, SocketInfo};
+use crate::adapter::{Action, Operation, OperationId, Report, Revocation, SocketInfo};
 use crate::message::Room;
 use crate::rooms::Recipient;
 
 use super::close::Close;
 use super::connection::Input;
 use super::dispatch;
+use super::entry::facts;
 use super::socket::Socket;
 use super::task::Job;
 use super::worker::Worker;
@@ -52,6 +53,7 @@ pub(super) fn operate(worker: &Rc<Worker>, operation: Operation, answer: oneshot
     let mut report = Report { count: sockets.len(), ..Report::default() };
     match operation.action {
         Action::Count => {}
+        Action::Revoke(revocation) => report.count = revoke(&sockets, &revocation),
         Action::List => report.sockets = sockets.iter().map(info).collect(),
         Action::Join(_) | Action::Leave(_) | Action::Disconnect { .. } => {
             let pending = Rc::new(Pending { report: RefCell::new(report), answer: RefCell::new(Some(answer)) });
@@ -65,6 +67,16 @@ pub(super) fn operate(worker: &Rc<Worker>, operation: Operation, answer: oneshot
         }
     }
     let _ = answer.send(report);
+}
+
+/// Ends the connections whose token is revoked; answers how many sockets had
+/// such a token.
+fn revoke(sockets: &[Rc<Socket>], revocation: &Revocation) -> usize {
+    let is_revoked = |socket: &&Rc<Socket>| {
+        socket.standing.as_ref().is_some_and(|standing| revocation.applies_to(&facts(&standing.identity())))
+    };
+    let revoked = sockets.iter().filter(is_revoked);
+    revoked.map(|socket| socket.dismiss(socket.rules().entry.signals.revoked.as_deref(), Close::Revoked)).count()
 }
 
 /// What was asked of a socket while its node did not hear it.
@@ -107,7 +119,7 @@ pub(super) fn carry_out(order: Order) -> Job {
                     socket.connection.close(Close::Backend);
                 }
             }
-            Action::List | Action::Count => {}
+            Action::List | Action::Count | Action::Revoke(_) => {}
         }
     })
 }

@@ -4,15 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::adapter::{NewSession, OperationId, Refresh, SessionKey};
+use crate::auth::Identity;
 use crate::message::{AckTicket, Content, Message, NamespaceId, NamespaceRef, Position, SocketId};
+use crate::policy::{Args, Context};
+use crate::protocol::{Body, Frames};
 use crate::recovery::Feed;
 use crate::rooms::Recipient;
 
+use super::close::Close;
 use super::connection::Connection;
 use super::cut::{Gone, Paced, Writing};
+use super::namespace::NamespaceRules;
+use super::standing::Standing;
 
 /// What the rooms know of a client.
 pub struct Socket {
@@ -26,8 +32,8 @@ pub struct Socket {
     /// came: the client has everything up to there.
     pinged: Cell<Position>,
     confirmed: Cell<Position>,
-    /// The payload of CONNECT, where a rule needs it.
-    pub(super) auth: Option<Box<Value>>,
+    /// Where there is something to know about it.
+    pub(super) standing: Option<Box<Standing>>,
     /// Events that it has not acknowledged.
     acks: RefCell<Vec<AckTicket>>,
 }
@@ -39,7 +45,7 @@ impl Socket {
         connection: Rc<Connection>,
         session: Option<SessionKey>,
         from: Position,
-        auth: Option<Box<Value>>,
+        standing: Option<Box<Standing>>,
     ) -> Rc<Self> {
         Rc::new(Socket {
             id,
@@ -49,13 +55,49 @@ impl Socket {
             feed: RefCell::new(Feed::opening(from)),
             pinged: Cell::new(Position::ZERO),
             confirmed: Cell::new(from),
-            auth,
+            standing,
             acks: RefCell::default(),
         })
     }
 
+    /// Its namespace, with its rules.
+    pub(super) fn rules(&self) -> &NamespaceRules {
+        &self.connection.worker.shared.namespaces[usize::from(self.namespace.0)]
+    }
+
     pub(super) fn namespace(&self) -> &NamespaceRef {
-        &self.connection.worker.shared.namespaces[usize::from(self.namespace.0)].namespace
+        &self.rules().namespace
+    }
+
+    /// Who it is; nobody where nobody is asked.
+    pub(super) fn identity(&self) -> Rc<Identity> {
+        self.standing.as_ref().map_or_else(|| Rc::new(Identity::nobody()), |standing| standing.identity())
+    }
+
+    /// What the client can be judged by: `identity` is its own.
+    pub(super) fn context<'a>(&'a self, identity: &'a Identity, args: Args<'a>) -> Context<'a> {
+        let auth = self.standing.as_ref().map_or(&Value::Null, |standing| &standing.auth);
+        self.connection.context(auth, identity).with_args(args)
+    }
+
+    /// Sends an event of the gateway's own, to this client alone. It is not
+    /// logged: who misses it does not get it again.
+    pub(super) fn say(&self, event: &str, args: &[Value]) {
+        let Ok(body) = Body::from_values(event, args) else { return };
+        let worker = &self.connection.worker;
+        let offset = self.session.map(|_| worker.shared.adapter.offset(self.feed.borrow().position(worker.position())));
+        let offset = offset.map(|offset| offset.to_string());
+        let frames = Frames::event(&self.namespace().name, &body, None, offset.as_ref().map(String::as_bytes));
+        self.connection.enqueue(frames.get(self.connection.format.get()));
+    }
+
+    /// Says why the connection ends, and ends it; its session stays.
+    pub(super) fn dismiss(&self, event: Option<&str>, close: Close) {
+        if let Some(event) = event.filter(|_| self.feed.borrow().is_connected()) {
+            self.say(event, &[json!({})]);
+            self.connection.flush();
+        }
+        self.connection.close(close);
     }
 
     /// A ping is queued; `worker` is the position that its worker has taken.
@@ -79,13 +121,16 @@ impl Socket {
 
     /// Its session as it is, to be written anew.
     pub(super) fn session(&self) -> Option<(SessionKey, NewSession)> {
+        let identity = self.identity();
         let feed = self.feed.borrow();
         let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit());
         let session = |key: SessionKey| NewSession {
             pid: key.pid,
             socket: self.id,
             namespace: self.namespace,
-            subject: None,
+            subject: identity.user.clone(),
+            identity: kept(&identity),
+            watched: self.rules().watch,
             rooms: rooms.cloned().collect(),
         };
         self.session.map(|key| (key, session(key)))
@@ -107,6 +152,11 @@ impl Socket {
         acks.retain(|ticket| !ticket.is_closed());
         acks.push(ticket.for_recipient());
     }
+}
+
+/// An identity as it is kept with a session; `None` of nobody.
+pub(super) fn kept(identity: &Identity) -> Option<Arc<str>> {
+    (*identity != Identity::nobody()).then(|| identity.to_text())
 }
 
 impl Recipient for Rc<Socket> {

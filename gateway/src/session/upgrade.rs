@@ -11,11 +11,11 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
 
 use crate::protocol::engine::{self, Inbound};
 use crate::protocol::payload;
 use crate::protocol::websocket::{self, Message, Opcode, Reader};
+use crate::tls::Stream;
 
 use super::connection::Connection;
 use super::link::Link;
@@ -33,7 +33,7 @@ impl Connection {
 
     /// Follows the client's probe on this stream; polling goes on if it fails.
     /// `slot`: the stream's place among its worker's.
-    pub async fn upgrade(self: Rc<Self>, stream: TcpStream, input: BytesMut, slot: Option<Slot>) {
+    pub async fn upgrade(self: Rc<Self>, stream: Stream, input: BytesMut, slot: Option<Slot>) {
         let timeout = self.worker.shared.limits.upgrade_timeout;
         match tokio::time::timeout(timeout, self.probe(&stream, input)).await {
             Ok(Ok(rest)) => {
@@ -49,7 +49,7 @@ impl Connection {
     }
 
     /// Answers what is read behind the upgrade packet.
-    async fn probe(&self, stream: &TcpStream, mut input: BytesMut) -> io::Result<BytesMut> {
+    async fn probe(&self, stream: &Stream, mut input: BytesMut) -> io::Result<BytesMut> {
         let mut reader = Reader::new(BUFFER);
         let mut probed = false;
         loop {
@@ -57,9 +57,7 @@ impl Connection {
                 Inbound::Probe if !probed => {
                     probed = true;
                     let answer = websocket::frame(Opcode::Text, engine::PROBE_ANSWER);
-                    if stream.try_write(&answer)? != answer.len() {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
+                    stream.write_all(&answer).await?;
                     self.pause_polling();
                 }
                 Inbound::Upgrade if probed => return Ok(input),
@@ -68,7 +66,7 @@ impl Connection {
         }
     }
 
-    async fn read(&self, stream: &TcpStream, reader: &mut Reader, input: &mut BytesMut) -> io::Result<Inbound> {
+    async fn read(&self, stream: &Stream, reader: &mut Reader, input: &mut BytesMut) -> io::Result<Inbound> {
         loop {
             match reader.next(input).map_err(|_| io::ErrorKind::InvalidData)? {
                 Some(Message::Text(text)) => {
@@ -99,7 +97,7 @@ impl Connection {
     }
 
     /// The task of the connection goes on with the stream.
-    fn take_over(&self, stream: TcpStream, rest: BytesMut) {
+    fn take_over(&self, stream: Stream, rest: BytesMut) {
         if self.closing().is_some() || !matches!(&*self.link.borrow(), Link::Polling(_)) {
             return;
         }

@@ -5,6 +5,7 @@
 //! server makes them.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -12,17 +13,18 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 
+use crate::auth::{self, HandshakeNeeds};
 use crate::config::Transport;
 use crate::message::Token;
 use crate::protocol::engine::{TransportKind, Version};
-use crate::session::Opening;
+use crate::session::{Handshake, Opening};
 
 use super::admission::{Refusal, client_ip};
 use super::answer::{self, Answer};
 use super::http::{Served, is_allowed};
 use super::owner::{self, Call};
 use super::request::Parameters;
-use super::{forward, websocket};
+use super::{Transports, forward, websocket};
 
 /// Answers a request to the protocol's path.
 pub(super) async fn serve(served: Rc<Served>, request: Request<Incoming>) -> Answer {
@@ -82,7 +84,28 @@ fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Versi
     let slot = served.transports.admission.admit()?;
     let client = client_ip(served.peer, request.headers(), &served.transports.public.trusted_proxies);
     tracing::debug!(%client, ?version, "handshake");
-    Ok(Opening { version, query: request.uri().query().unwrap_or_default().into(), slots: (slot, None) })
+    let handshake = handshake(&served.transports, request, client);
+    let query = request.uri().query().unwrap_or_default().into();
+    Ok(Opening { version, query, handshake, slots: (slot, None) })
+}
+
+/// What of the request some namespace may ask for later.
+fn handshake(transports: &Transports, request: &Request<Incoming>, client: IpAddr) -> Option<Box<Handshake>> {
+    let (needs, headers) = (&transports.needs, request.headers());
+    if *needs == HandshakeNeeds::default() && !transports.path.has_values() {
+        return None;
+    }
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let bearer = text(header::AUTHORIZATION).filter(|_| needs.authorization).and_then(auth::bearer);
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let needed = |name: &str| needs.cookies.iter().any(|cookie| **cookie == *name);
+    let cookies = values.flat_map(auth::cookies).filter(|(name, _)| needed(name));
+    Some(Box::new(Handshake {
+        client: Some(client),
+        bearer: bearer.map(Box::from),
+        cookies: cookies.map(|(name, value)| (name.into(), value.into())).collect(),
+        path: transports.path.values(request.uri().path()),
+    }))
 }
 
 async fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Token) -> Result<Answer, Refusal> {

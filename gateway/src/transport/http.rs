@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::session::{Slot, Worker};
 
@@ -44,30 +46,48 @@ pub(super) fn serve(
     let served =
         Rc::new(Served { worker: Rc::clone(worker), transports, peer: peer.ip(), slot: RefCell::new(Some(slot)) });
     let stop = worker.tasks.stop().clone();
+    match served.transports.tls.clone() {
+        None => worker.tasks.spawn_local(read(served, stream, stop)),
+        Some(tls) => worker.tasks.spawn_local(async move {
+            let shaken = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                shaken = tls.accept(stream) => shaken,
+            };
+            if let Some(stream) = shaken {
+                read(served, stream, stop).await;
+            }
+        }),
+    }
+}
+
+/// Reads HTTP until the stream ends or becomes something else, or `stop`.
+async fn read<S>(served: Rc<Served>, stream: S, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| {
         let served = Rc::clone(&served);
         async move { Ok::<_, Infallible>(route(served, request).await) }
     });
-    worker.tasks.spawn_local(async move {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            // a stream that breaks is the client's affair; its session, if any, learns from the call it dropped
-            _ = connection => {}
-        }
-    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        // a stream that breaks is the client's affair; its session, if any, learns from the call it dropped
+        _ = connection => {}
+    }
 }
 
 async fn route(served: Rc<Served>, request: Request<Incoming>) -> Answer {
     let transports = Arc::clone(&served.transports);
     let path = request.uri().path();
-    let engine_path = &*transports.public.path;
-    if path == engine_path || path == &engine_path[..engine_path.len() - 1] {
+    let rest = transports.path.rest(path);
+    if rest == Some("") {
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut answer = engine::serve(served, request).await;
         allow_origin(&transports, origin, &mut answer);
@@ -76,11 +96,11 @@ async fn route(served: Rc<Served>, request: Request<Incoming>) -> Answer {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return not_found();
     }
-    if let Some(name) = path.strip_prefix(engine_path) {
+    if let Some(name) = rest {
         return transports.client_files.answer(name, request.headers()).unwrap_or_else(not_found);
     }
     if path == "/" && transports.demo {
-        return demo::page(engine_path);
+        return demo::page(&transports.public.path);
     }
     not_found()
 }

@@ -8,13 +8,15 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::message::Token;
 use crate::session::{Connection, Opening, Slot};
+use crate::tls::{ServerStream, Stream};
 
 use super::admission::Refusal;
 use super::answer::Answer;
@@ -69,17 +71,28 @@ pub(super) async fn upgrade(transports: &Transports, stream: OnUpgrade, sid: Tok
     let take_over = move |connection: Rc<Connection>| async move {
         let Some((stream, input)) = stream_of(stream).await else { return };
         // it leaves the reactor of the thread that read the request
-        let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else { return };
+        let Ok(stream) = stream.rebound() else { return };
         connection.upgrade(stream, input, slot).await;
     };
     owner::hand_over(transports, sid, take_over).await;
 }
 
 /// The stream behind a request, and what came after it.
-pub(super) async fn stream_of(upgrade: OnUpgrade) -> Option<(TcpStream, BytesMut)> {
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+pub(super) async fn stream_of(upgrade: OnUpgrade) -> Option<(Stream, BytesMut)> {
+    match taken_apart::<TcpStream>(upgrade.await.ok()?) {
+        Ok(parts) => Some(parts),
+        Err(upgraded) => taken_apart::<ServerStream>(upgraded).ok(),
+    }
+}
+
+/// The same for the one kind of stream that hyper was given.
+fn taken_apart<S>(upgraded: Upgraded) -> Result<(Stream, BytesMut), Upgraded>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Into<Stream> + 'static,
+{
+    let parts = upgraded.downcast::<TokioIo<S>>()?;
     // copied, so that hyper's buffer is not kept for a few bytes
-    Some((parts.io.into_inner(), BytesMut::from(&parts.read_buf[..])))
+    Ok((parts.io.into_inner().into(), BytesMut::from(&parts.read_buf[..])))
 }
 
 pub(super) fn switching(accept: HeaderValue) -> Answer {

@@ -73,7 +73,7 @@ pub(crate) async fn present_sessions_are_left_to_the_node(subject: &impl Subject
     rig.adapter.operate(operation(vec![room(1)], Action::Join(vec![room(2)]))).await.unwrap();
     let after = rig.log(&[2]).await;
     let asked = rig.node.until("the operation", |notes| !notes.operations.is_empty()).await.operations.pop().unwrap();
-    let change = RoomChange { join: vec![room(2)], leave: Vec::new(), operation: asked.id };
+    let change = RoomChange { join: vec![room(2)], operation: asked.id, ..RoomChange::default() };
     let joined = rig.adapter.change_rooms(key, change).await.unwrap().position;
     let (_, taken) = take_over(&rig, key).await;
     assert!(joined >= after, "its owner says when");

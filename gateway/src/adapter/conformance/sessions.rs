@@ -1,8 +1,8 @@
 //! Sessions: who owns them, what they say, how they end.
 
 use crate::adapter::{
-    Attached, Attention, Claim, Membership, NewSession, Refresh, RoomChange, SessionKey, TakeOverError, TakenOver,
-    WriteError,
+    Attached, Attention, Claim, Claimant, Ending, Membership, NewSession, Refresh, RoomChange, SessionKey,
+    TakeOverError, TakenOver, Watch, WriteError,
 };
 use crate::message::{Position, PrivateId, SocketId, Token};
 
@@ -12,13 +12,21 @@ use super::{Bounds, Rig, SHORT, Subject, namespace, plain, room};
 pub(super) async fn open(rig: &Rig, rooms: &[u32]) -> (SessionKey, SocketId, Position) {
     let (pid, socket) = (PrivateId(Token::random()), SocketId(Token::random()));
     let rooms = rooms.iter().map(|n| room(*n)).collect();
-    let session = NewSession { pid, socket, namespace: namespace().id, subject: Some("ada".into()), rooms };
+    let session = NewSession {
+        pid,
+        socket,
+        namespace: namespace().id,
+        subject: Some("ada".into()),
+        identity: None,
+        watched: Watch::NONE,
+        rooms,
+    };
     let start = rig.adapter.open_session(session).await.unwrap().position;
     (SessionKey { pid, generation: NewSession::GENERATION }, socket, start)
 }
 
 pub(super) fn claim(pid: PrivateId) -> Claim {
-    Claim { pid, namespace: namespace().id, subject: Some("ada".into()) }
+    Claim { pid, namespace: namespace().id, subject: Claimant::User("ada".into()) }
 }
 
 pub(super) async fn take_over(rig: &Rig, key: SessionKey) -> (SessionKey, TakenOver) {
@@ -37,7 +45,7 @@ pub(super) fn sorted(mut memberships: Vec<Membership>) -> Vec<Membership> {
 
 fn change(join: &[u32], leave: &[u32]) -> RoomChange {
     let rooms = |list: &[u32]| list.iter().map(|n| room(*n)).collect();
-    RoomChange { join: rooms(join), leave: rooms(leave), operation: None }
+    RoomChange { join: rooms(join), leave: rooms(leave), ..RoomChange::default() }
 }
 
 pub(crate) async fn the_start_is_the_head(subject: &impl Subject) {
@@ -71,8 +79,8 @@ pub(crate) async fn strangers_are_refused(subject: &impl Subject) {
     let unknown = rig.adapter.take_over(claim(PrivateId(Token::random()))).await;
     assert_eq!(unknown.unwrap_err(), TakeOverError::Unknown);
     for claim in [
-        Claim { subject: Some("bob".into()), ..claim(key.pid) },
-        Claim { subject: None, ..claim(key.pid) },
+        Claim { subject: Claimant::User("bob".into()), ..claim(key.pid) },
+        Claim { subject: Claimant::Nobody, ..claim(key.pid) },
         Claim { namespace: plain().id, ..claim(key.pid) },
     ] {
         assert_eq!(rig.adapter.take_over(claim).await.unwrap_err(), TakeOverError::Foreign);
@@ -114,7 +122,7 @@ pub(crate) async fn a_later_owner_fences(subject: &impl Subject) {
         "told that it is not the owner"
     );
     rig.adapter.detach(refresh(old)).await.unwrap();
-    rig.adapter.end_session(old).await.unwrap();
+    rig.adapter.end_session(old, Ending::Client).await.unwrap();
     let (_, taken) = take_over(&rig, new).await;
     assert_eq!(taken.confirmed, Some(start), "nothing of the old owner's is written");
     assert_eq!(taken.stays.memberships, [stay(1, start, None)]);
@@ -169,7 +177,7 @@ pub(crate) async fn an_ended_session_is_unknown(subject: &impl Subject) {
     let rig = Rig::new(subject, Bounds::default()).await;
     let (key, _, start) = open(&rig, &[1]).await;
     let (other, ..) = open(&rig, &[1]).await;
-    rig.adapter.end_session(key).await.unwrap();
+    rig.adapter.end_session(key, Ending::Client).await.unwrap();
     assert_eq!(rig.adapter.take_over(claim(key.pid)).await.unwrap_err(), TakeOverError::Unknown);
     assert_eq!(rig.adapter.change_rooms(key, change(&[2], &[])).await.unwrap_err(), WriteError::Fenced);
     let (gone, there) = (Refresh { key, confirmed: start }, Refresh { key: other, confirmed: start });

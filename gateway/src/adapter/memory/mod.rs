@@ -5,13 +5,15 @@
 //! orders are one. Nothing under the lock waits; a publisher waits for full
 //! mailboxes outside of it.
 //!
-//! Limits: the log by time, entries per room and bytes of all rooms; sessions
-//! and idempotency keys by count. What is trimmed before its time makes the
+//! Limits: the log by time, entries per room and bytes of all rooms; sessions,
+//! idempotency keys, notices and revocations by count. What is trimmed before its time makes the
 //! sessions that need it unrecoverable, not wrong. A restart loses everything,
 //! and says so by a new epoch.
 
 mod keys;
 mod log;
+mod outbox;
+mod revocations;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -20,17 +22,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::message::{AckCollector, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room};
 
 use super::{
-    Action, Adapter, Attached, Attention, Claim, NewSession, Node, Operation, PublishError, Published, Range,
-    ReadError, ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Action, Adapter, Attached, Attention, Claim, Ending, NewSession, Node, Notice, NoticeId, Operation, Present,
+    PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey,
+    TakeOverError, TakenOver, TokenFacts, Unavailable, WriteError,
 };
 use keys::{Keys, Seen};
 use log::Log;
 pub use log::LogLimits;
+use revocations::Revocations;
 use sessions::Sessions;
 
 /// Milliseconds since 1970.
@@ -62,6 +67,8 @@ pub struct MemoryAdapter {
     epoch: Epoch,
     node: Arc<dyn Node>,
     clock: Clock,
+    /// There may be something new to tell.
+    woken: Notify,
 }
 
 struct State {
@@ -69,6 +76,7 @@ struct State {
     log: Log,
     sessions: Sessions,
     keys: Keys,
+    revocations: Revocations,
 }
 
 /// How often positions are told to idle workers, and old things dropped.
@@ -76,17 +84,26 @@ const TICK: Duration = Duration::from_secs(1);
 
 impl MemoryAdapter {
     pub fn new(limits: MemoryLimits, node: Arc<dyn Node>, clock: Clock) -> Self {
+        let epoch = Epoch::random();
         let state = State {
             last: Position::ZERO.next(clock()),
             log: Log::new(limits.log),
-            sessions: Sessions::new(limits.session_ttl, limits.max_sessions),
+            sessions: Sessions::new(limits.session_ttl, limits.max_sessions, epoch),
             keys: Keys::new(limits.idempotency, limits.max_idempotency_keys),
+            revocations: Revocations::default(),
         };
-        MemoryAdapter { state: Mutex::new(state), epoch: Epoch::random(), node, clock }
+        MemoryAdapter { state: Mutex::new(state), epoch, node, clock, woken: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes who carries notices out, when there are some.
+    fn tell(&self, state: &State, now: u64) {
+        if state.sessions.outbox.has_free(now) {
+            self.woken.notify_one();
+        }
     }
 
     /// One draft, under the lock.
@@ -120,6 +137,8 @@ impl MemoryAdapter {
         state.log.expire(now);
         state.sessions.expire(now);
         state.keys.expire(now);
+        state.revocations.expire(now);
+        self.tell(&state, now);
     }
 }
 
@@ -186,9 +205,11 @@ impl Adapter for MemoryAdapter {
     }
 
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {
+        let now = (self.clock)();
         let mut state = self.lock();
         let head = state.last;
-        state.sessions.open(session, head, (self.clock)())?;
+        state.sessions.open(session, head, now)?;
+        self.tell(&state, now);
         Ok(self.offset(head))
     }
 
@@ -199,25 +220,33 @@ impl Adapter for MemoryAdapter {
 
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
         let taken = {
+            let now = (self.clock)();
             let mut state = self.lock();
             let head = state.last;
-            state.sessions.take_over(&claim, self.epoch, head, (self.clock)())?
+            let taken = state.sessions.take_over(&claim, self.epoch, head, now);
+            self.tell(&state, now);
+            taken?
         };
         self.node.fence(claim.namespace, taken.socket, taken.generation);
         Ok(taken)
     }
 
     async fn attach(&self, key: SessionKey, changes: u64) -> Result<Attached, WriteError> {
+        let now = (self.clock)();
         let mut state = self.lock();
         let head = state.last;
-        state.sessions.attach(key, changes, self.epoch, head)
+        let attached = state.sessions.attach(key, changes, self.epoch, head, now);
+        self.tell(&state, now);
+        attached
     }
 
     async fn change_rooms(&self, key: SessionKey, change: RoomChange) -> Result<Offset, WriteError> {
+        let now = (self.clock)();
         let mut state = self.lock();
         let head = state.last;
         let leaves = !change.leave.is_empty();
-        state.sessions.change_rooms(key, change, head)?;
+        state.sessions.change_rooms(key, change, head, now)?;
+        self.tell(&state, now);
         if leaves {
             self.node.tick(head);
         }
@@ -237,8 +266,11 @@ impl Adapter for MemoryAdapter {
         Ok(())
     }
 
-    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
-        self.lock().sessions.end(key);
+    async fn end_session(&self, key: SessionKey, ending: Ending) -> Result<(), Unavailable> {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        state.sessions.end(key, ending, now);
+        self.tell(&state, now);
         Ok(())
     }
 
@@ -250,13 +282,49 @@ impl Adapter for MemoryAdapter {
         let before = {
             let mut state = self.lock();
             let head = state.last;
-            state.sessions.begin(operation.clone(), head)
+            let now = (self.clock)();
+            let before = state.sessions.begin(operation.clone(), head, now);
+            self.tell(&state, now);
+            before
         };
         let mut report = self.node.operate(operation).await;
         let mut state = self.lock();
         let head = state.last;
-        report.count += state.sessions.finish(before, head);
+        let now = (self.clock)();
+        report.count += state.sessions.finish(before, head, now);
+        self.tell(&state, now);
         Ok(report)
+    }
+
+    async fn notices(&self) -> Vec<Notice> {
+        loop {
+            let notices = self.lock().sessions.outbox.take((self.clock)());
+            if !notices.is_empty() {
+                return notices;
+            }
+            // each tick wakes it too, for what comes again
+            self.woken.notified().await;
+        }
+    }
+
+    async fn settle(&self, done: &[NoticeId]) {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        done.iter().for_each(|id| state.sessions.outbox.settle(id, now));
+        self.tell(&state, now);
+    }
+
+    async fn presence(&self, namespace: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
+        Ok(self.lock().sessions.presence(namespace.id, room, most))
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<Report, Unavailable> {
+        self.lock().revocations.add(&revocation)?;
+        Ok(self.node.operate(revocation.into_operation()).await)
+    }
+
+    async fn is_revoked(&self, namespace: &NamespaceRef, token: &TokenFacts<'_>) -> Result<bool, Unavailable> {
+        Ok(self.lock().revocations.cover(namespace.id, token, (self.clock)()))
     }
 
     fn is_ready(&self) -> bool {

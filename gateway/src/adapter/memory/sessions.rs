@@ -7,10 +7,12 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 
 use crate::adapter::{
-    Action, Attached, Claim, Membership, NewSession, Operation, Refresh, RoomChange, SessionKey, Stays, TakeOverError,
-    TakenOver, WriteError,
+    Action, Attached, Claim, Ending, GoneReason, Membership, NewSession, Operation, Present, PresentSocket,
+    PresentState, Refresh, RoomChange, SessionKey, Stays, TakeOverError, TakenOver, Watch, WriteError,
 };
 use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId};
+
+use super::outbox::{Outbox, Subject};
 
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -26,6 +28,8 @@ pub(super) struct Sessions {
     /// Operations that are being carried out on connected clients.
     ongoing: Vec<Ongoing>,
     next_operation: u64,
+    /// What is to be told of them.
+    pub(super) outbox: Outbox,
 }
 
 /// An operation that also concerns clients that are away.
@@ -46,6 +50,8 @@ struct Record {
     socket: SocketId,
     namespace: NamespaceId,
     subject: Option<Arc<str>>,
+    identity: Option<Arc<str>>,
+    watched: Watch,
     start: Position,
     confirmed: Position,
     generation: u64,
@@ -56,7 +62,7 @@ struct Record {
 }
 
 impl Sessions {
-    pub(super) fn new(ttl: Duration, max: usize) -> Self {
+    pub(super) fn new(ttl: Duration, max: usize, epoch: Epoch) -> Self {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         Sessions {
             records: HashMap::default(),
@@ -66,6 +72,7 @@ impl Sessions {
             absent: HashSet::default(),
             ongoing: Vec::new(),
             next_operation: 0,
+            outbox: Outbox::new(epoch),
         }
     }
 
@@ -73,19 +80,23 @@ impl Sessions {
         if self.max > 0 && self.records.len() >= self.max {
             return Err(WriteError::Full);
         }
-        let stay = |room| Membership { room, since: head, until: None };
         let expires = now.saturating_add(self.ttl_ms);
-        let record = Record {
+        let mut record = Record {
             socket: session.socket,
             namespace: session.namespace,
             subject: session.subject,
+            identity: session.identity,
+            watched: session.watched,
             start: head,
             confirmed: head,
             generation: NewSession::GENERATION,
             expires,
-            rooms: session.rooms.into_iter().map(stay).collect(),
+            rooms: Vec::with_capacity(session.rooms.len()),
             changes: 0,
         };
+        for room in &session.rooms {
+            record.join(room, head, &mut self.outbox, now);
+        }
         self.records.insert(session.pid, record);
         self.due.push_back((expires, session.pid));
         Ok(())
@@ -99,11 +110,11 @@ impl Sessions {
         now: u64,
     ) -> Result<TakenOver, TakeOverError> {
         if self.absent.contains(&claim.pid) {
-            self.change_absent(&[claim.pid], head);
+            self.change_absent(&[claim.pid], head, now);
         }
         let record =
             self.records.get_mut(&claim.pid).filter(|record| record.expires >= now).ok_or(TakeOverError::Unknown)?;
-        if record.namespace != claim.namespace || record.subject != claim.subject {
+        if record.namespace != claim.namespace || !claim.subject.may_take(record.subject.as_deref()) {
             return Err(TakeOverError::Foreign);
         }
         self.absent.insert(claim.pid);
@@ -111,6 +122,9 @@ impl Sessions {
         record.expires = now.saturating_add(self.ttl_ms);
         Ok(TakenOver {
             socket: record.socket,
+            subject: record.subject.clone(),
+            identity: record.identity.clone(),
+            watched: record.watched,
             generation: record.generation,
             epoch,
             confirmed: Some(record.confirmed),
@@ -124,9 +138,10 @@ impl Sessions {
         changes: u64,
         epoch: Epoch,
         head: Position,
+        now: u64,
     ) -> Result<Attached, WriteError> {
         self.owned(key).ok_or(WriteError::Fenced)?;
-        self.change_absent(&[key.pid], head);
+        self.change_absent(&[key.pid], head, now);
         let record = self.owned(key).ok_or(WriteError::Fenced)?;
         if record.changes != changes {
             return Ok(Attached::Changed(record.stays()));
@@ -140,13 +155,17 @@ impl Sessions {
         key: SessionKey,
         change: RoomChange,
         head: Position,
+        now: u64,
     ) -> Result<(), WriteError> {
-        let record = self.owned(key).ok_or(WriteError::Fenced)?;
+        let (record, outbox) = self.owned_with_outbox(key).ok_or(WriteError::Fenced)?;
+        if change.identity.is_some() {
+            record.identity = change.identity;
+        }
         // what the client is known to have is not read again, whatever the clock says
         let confirmed = record.confirmed;
         record.rooms.retain(|stay| stay.until.is_none_or(|until| until > confirmed));
-        change.leave.iter().for_each(|room| record.leave(room, head));
-        change.join.iter().for_each(|room| record.join(room, head));
+        change.leave.iter().for_each(|room| record.leave(room, head, outbox, now));
+        change.join.iter().for_each(|room| record.join(room, head, outbox, now));
         Ok(())
     }
 
@@ -159,15 +178,20 @@ impl Sessions {
         true
     }
 
-    pub(super) fn end(&mut self, key: SessionKey) {
+    pub(super) fn end(&mut self, key: SessionKey, ending: Ending, now: u64) {
         if self.owned(key).is_some() {
-            self.remove(key.pid);
+            self.remove(key.pid, ending.into(), now);
         }
     }
 
-    fn remove(&mut self, pid: PrivateId) {
-        self.records.remove(&pid);
+    fn remove(&mut self, pid: PrivateId, reason: GoneReason, now: u64) {
         self.absent.remove(&pid);
+        if let Some(record) = self.records.remove(&pid) {
+            for room in record.present_rooms() {
+                self.outbox.left(record.told_of(), room, now);
+            }
+            self.outbox.gone(record.told_of(), reason, now);
+        }
     }
 
     /// The client is away; its session stays until it expires.
@@ -179,66 +203,92 @@ impl Sessions {
 
     /// Changes the sessions of clients that are away, and of those that come
     /// back until [`Self::finish`].
-    pub(super) fn begin(&mut self, operation: Operation, head: Position) -> OperationId {
+    pub(super) fn begin(&mut self, operation: Operation, head: Position, now: u64) -> OperationId {
         let id = OperationId(self.next_operation);
         self.next_operation += 1;
         self.ongoing.push(Ongoing { id, operation, done: HashSet::new() });
-        self.change_all_absent(head);
+        self.change_all_absent(head, now);
         id
     }
 
     /// Also changes the sessions of clients that have gone meanwhile; answers
     /// how many sessions of absent clients were changed.
-    pub(super) fn finish(&mut self, id: OperationId, head: Position) -> usize {
-        self.change_all_absent(head);
+    pub(super) fn finish(&mut self, id: OperationId, head: Position, now: u64) -> usize {
+        self.change_all_absent(head, now);
         let Some(index) = self.ongoing.iter().position(|ongoing| ongoing.id == id) else { return 0 };
         self.ongoing.swap_remove(index).done.len()
     }
 
-    fn change_all_absent(&mut self, head: Position) {
+    fn change_all_absent(&mut self, head: Position, now: u64) {
         let absent: Vec<PrivateId> = self.absent.iter().copied().collect();
-        self.change_absent(&absent, head);
+        self.change_absent(&absent, head, now);
     }
 
     /// Applies the ongoing operations to these, each once.
-    fn change_absent(&mut self, pids: &[PrivateId], head: Position) {
+    fn change_absent(&mut self, pids: &[PrivateId], head: Position, now: u64) {
         let mut ongoing = std::mem::take(&mut self.ongoing);
         for Ongoing { operation, done, .. } in &mut ongoing {
             for pid in pids {
                 let concerned = self.records.get(pid).is_some_and(|record| record.is_in_any(operation));
                 if concerned && done.insert(*pid) {
-                    self.change(*pid, &operation.action, head);
+                    self.change(*pid, &operation.action, head, now);
                 }
             }
         }
         self.ongoing = ongoing;
     }
 
-    fn change(&mut self, pid: PrivateId, action: &Action, head: Position) {
+    fn change(&mut self, pid: PrivateId, action: &Action, head: Position, now: u64) {
+        let outbox = &mut self.outbox;
         let Some(record) = self.records.get_mut(&pid) else { return };
         record.changes += 1;
         match action {
-            Action::Join(rooms) => rooms.iter().for_each(|room| record.join(room, head)),
-            Action::Leave(rooms) => rooms.iter().for_each(|room| record.leave(room, head)),
-            Action::Disconnect { .. } => self.remove(pid),
-            Action::List | Action::Count => {}
+            Action::Join(rooms) => rooms.iter().for_each(|room| record.join(room, head, outbox, now)),
+            Action::Leave(rooms) => rooms.iter().for_each(|room| record.leave(room, head, outbox, now)),
+            Action::Disconnect { .. } => self.remove(pid, GoneReason::Backend, now),
+            Action::List | Action::Count | Action::Revoke(_) => {}
         }
     }
 
     fn owned(&mut self, key: SessionKey) -> Option<&mut Record> {
-        self.records.get_mut(&key.pid).filter(|record| record.generation == key.generation)
+        self.owned_with_outbox(key).map(|(record, _)| record)
+    }
+
+    fn owned_with_outbox(&mut self, key: SessionKey) -> Option<(&mut Record, &mut Outbox)> {
+        let record = self.records.get_mut(&key.pid).filter(|record| record.generation == key.generation)?;
+        Some((record, &mut self.outbox))
+    }
+
+    /// Who is in a room: all sessions are looked at.
+    pub(super) fn presence(&self, namespace: NamespaceId, room: &Room, most: usize) -> Present {
+        let mut present = Present::default();
+        for (pid, record) in &self.records {
+            if record.namespace != namespace || !record.is_in(room) {
+                continue;
+            }
+            present.total += 1;
+            if present.sockets.len() < most {
+                let state = if self.absent.contains(pid) { PresentState::Away } else { PresentState::Connected };
+                present.sockets.push(PresentSocket { socket: record.socket, subject: record.subject.clone(), state });
+            }
+        }
+        present
     }
 
     /// Nothing is kept.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.due.is_empty() && self.absent.is_empty() && self.ongoing.is_empty()
+        self.records.is_empty()
+            && self.due.is_empty()
+            && self.absent.is_empty()
+            && self.ongoing.is_empty()
+            && self.outbox.is_empty()
     }
 
     pub(super) fn expire(&mut self, now: u64) {
         while let Some((_, pid)) = self.due.pop_front_if(|(at, _)| *at < now) {
             match self.records.get(&pid).map(|record| record.expires) {
-                Some(expires) if expires < now => self.remove(pid),
+                Some(expires) if expires < now => self.remove(pid, GoneReason::Expired, now),
                 Some(expires) => self.due.push_back((expires, pid)),
                 None => {}
             }
@@ -251,27 +301,44 @@ impl Record {
         Stays { start: self.start, memberships: self.rooms.clone(), changes: self.changes }
     }
 
-    fn join(&mut self, room: &Room, since: Position) {
-        if !self.rooms.iter().any(|stay| stay.room == *room && stay.until.is_none()) {
-            self.rooms.push(Membership { room: room.clone(), since, until: None });
+    fn told_of(&self) -> Subject<'_> {
+        Subject {
+            socket: self.socket,
+            namespace: self.namespace,
+            subject: self.subject.as_ref(),
+            identity: self.identity.as_ref(),
+            watched: self.watched,
         }
     }
 
-    fn leave(&mut self, room: &Room, until: Position) {
+    fn present_rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.iter().filter(|stay| stay.until.is_none()).map(|stay| &stay.room)
+    }
+
+    fn join(&mut self, room: &Room, since: Position, outbox: &mut Outbox, now: u64) {
+        if !self.present_rooms().any(|present| present == room) {
+            self.rooms.push(Membership { room: room.clone(), since, until: None });
+            outbox.entered(self.told_of(), room, now);
+        }
+    }
+
+    fn leave(&mut self, room: &Room, until: Position, outbox: &mut Outbox, now: u64) {
         let present = self.rooms.iter_mut().find(|stay| stay.room == *room && stay.until.is_none());
         if let Some(stay) = present {
             stay.until = Some(until);
+            outbox.left(self.told_of(), room, now);
+        }
+    }
+
+    fn is_in(&self, room: &Room) -> bool {
+        match room {
+            Room::All => true,
+            Room::Socket(socket) => *socket == self.socket,
+            Room::User(_) | Room::Named(_) => self.present_rooms().any(|present| present == room),
         }
     }
 
     fn is_in_any(&self, operation: &Operation) -> bool {
-        self.namespace == operation.namespace.id
-            && operation.rooms.iter().any(|room| match room {
-                Room::All => true,
-                Room::Socket(socket) => *socket == self.socket,
-                Room::User(_) | Room::Named(_) => {
-                    self.rooms.iter().any(|stay| stay.room == *room && stay.until.is_none())
-                }
-            })
+        self.namespace == operation.namespace.id && operation.rooms.iter().any(|room| self.is_in(room))
     }
 }

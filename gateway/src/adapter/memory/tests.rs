@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::adapter::conformance::{Bounds, Rig, Subject, conformance_tests, draft, room};
+use crate::adapter::conformance::{Bounds, Rig, Subject, conformance_tests, draft, namespace, room};
+use crate::adapter::{Revoked, Watch};
+use crate::auth::UnixSeconds;
 
 /// Adapters with a clock that tests set.
 struct Memory {
@@ -48,6 +50,10 @@ impl Subject for Memory {
         self.clock.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 
+    fn lease(&self, _: &Bounds) -> Duration {
+        Duration::from_secs(30)
+    }
+
     fn step_back(&self, time: Duration) -> bool {
         self.clock.fetch_sub(time.as_millis() as u64, Ordering::Relaxed);
         true
@@ -67,6 +73,8 @@ fn session(n: u32) -> NewSession {
         socket: crate::message::SocketId(token),
         namespace: NamespaceId(0),
         subject: None,
+        identity: None,
+        watched: Watch { gone: true, presence: true },
         rooms: vec![room(n)],
     }
 }
@@ -112,11 +120,22 @@ async fn what_is_old_takes_no_memory() {
         rig.publish(crate::adapter::conformance::keyed(&[1], &n.to_string(), 1)).await;
     }
     rig.adapter.open_session(session(1)).await.unwrap();
-    assert!(memory.with_state(|state| !state.log.is_empty() && !state.sessions.is_empty()));
+    let until = UnixSeconds(1030);
+    let (what, issued_before) = (Revoked::All, until);
+    let revocation = Revocation { namespace: namespace(), what, issued_before, until };
+    rig.adapter.revoke(revocation).await.unwrap();
+    let holds =
+        |state: &mut State| !state.log.is_empty() && !state.sessions.is_empty() && !state.revocations.is_empty();
+    assert!(memory.with_state(holds));
     memory.pass(Duration::from_secs(60)).await;
     memory.tick().await;
     assert!(memory.with_state(|state| state.log.is_empty()));
-    assert!(memory.with_state(|state| state.sessions.is_empty()));
+    let notices = rig.adapter.notices().await;
+    let ids: Vec<_> = notices.iter().map(|notice| notice.id.clone()).collect();
+    assert_eq!(ids.len(), 2, "that the user has come, and that the session is gone");
+    rig.adapter.settle(&ids).await;
+    rig.adapter.settle(&[rig.adapter.notices().await.remove(0).id]).await;
+    assert!(memory.with_state(|state| state.sessions.is_empty() && state.revocations.is_empty()));
 }
 
 #[tokio::test]
@@ -131,7 +150,7 @@ async fn sessions_are_counted() {
     }
     assert_eq!(rig.adapter.open_session(session(9)).await.unwrap_err(), WriteError::Full);
     let key = SessionKey { pid: first.unwrap(), generation: NewSession::GENERATION };
-    rig.adapter.end_session(key).await.unwrap();
+    rig.adapter.end_session(key, Ending::Client).await.unwrap();
     rig.adapter.open_session(session(9)).await.unwrap();
     memory.pass(Duration::from_secs(60)).await;
     memory.tick().await;

@@ -1,10 +1,13 @@
 //! Between the words of the gateway and those of the library.
 
+use std::sync::Arc;
+
 use adapter_redis as redis;
 
 use crate::adapter::{
-    Action, Membership, NewSession, OperationId, PublishError, ReadError, Refresh, SessionKey, Stays, TakeOverError,
-    Unavailable, WriteError,
+    Action, Ending, GoneReason, Membership, NewSession, Notice, NoticeId, NoticeOf, OperationId, PresenceChange,
+    Present, PresentSocket, PresentState, PublishError, ReadError, Refresh, Revocation, Revoked, SessionKey, Stays,
+    TakeOverError, Unavailable, WriteError,
 };
 use crate::message::{Draft, Epoch, NamespaceRef, Namespaces, Offset, Position, Room, SocketId, Token};
 use crate::protocol::Body;
@@ -94,7 +97,76 @@ pub(super) fn session(namespace: &NamespaceRef, generation: u64, session: &NewSe
         namespace: (&*namespace.name).into(),
         socket: session.socket.0.as_str().into(),
         subject: session.subject.as_deref().unwrap_or_default().into(),
+        identity: session.identity.as_deref().unwrap_or_default().into(),
+        watched: redis::Watch { gone: session.watched.gone, presence: session.watched.presence },
         rooms: rooms(&session.rooms),
+    }
+}
+
+/// Nobody's and nothing is empty there.
+pub(super) fn text(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+pub(super) fn reason(ending: Ending) -> redis::Reason {
+    match ending {
+        Ending::Client => redis::Reason::Client,
+        Ending::Backend => redis::Reason::Backend,
+        Ending::Lost => redis::Reason::Lost,
+    }
+}
+
+/// `None` when its namespace is not configured here.
+pub(super) fn notice(namespaces: &Namespaces, notice: redis::Notice) -> Option<Notice> {
+    let namespace = namespaces.by_name(&notice.namespace)?.id;
+    let what = match notice.what {
+        redis::NoticeOf::Gone { socket, subject, identity, reason } => NoticeOf::Gone {
+            socket: SocketId(Token::parse(&socket)?),
+            subject: text(&subject),
+            identity: text(&identity),
+            reason: match reason {
+                redis::Reason::Client => GoneReason::Client,
+                redis::Reason::Backend => GoneReason::Backend,
+                redis::Reason::Lost => GoneReason::Lost,
+                redis::Reason::Expired => GoneReason::Expired,
+            },
+        },
+        redis::NoticeOf::Presence { room, member, change } => NoticeOf::Presence {
+            room: own_room(room)?,
+            user: match member {
+                redis::Room::User(name) | redis::Room::Socket(name) => name.as_str().into(),
+                redis::Room::All | redis::Room::Named(_) => return None,
+            },
+            change: match change {
+                redis::Change::Joined => PresenceChange::Joined,
+                redis::Change::Left => PresenceChange::Left,
+            },
+        },
+    };
+    Some(Notice { id: NoticeId::new(notice.id.id.as_str(), notice.id.entry.as_str()), namespace, what })
+}
+
+pub(super) fn present_sockets(present: redis::Present) -> Present {
+    let socket = |it: redis::PresentSocket| {
+        Some(PresentSocket {
+            socket: SocketId(Token::parse(&it.socket)?),
+            subject: text(&it.subject),
+            state: if it.is_away { PresentState::Away } else { PresentState::Connected },
+        })
+    };
+    Present { total: present.total, sockets: present.sockets.into_iter().filter_map(socket).collect() }
+}
+
+pub(super) fn revocation(revocation: &Revocation) -> redis::Revocation<'_> {
+    redis::Revocation {
+        namespace: &revocation.namespace.name,
+        what: match &revocation.what {
+            Revoked::User(user) => redis::Revoked::User(user),
+            Revoked::Token(id) => redis::Revoked::Token(id),
+            Revoked::All => redis::Revoked::All,
+        },
+        issued_before: revocation.issued_before.0,
+        until: revocation.until.0,
     }
 }
 
@@ -130,7 +202,7 @@ pub(super) fn action(action: &Action) -> Option<redis::Action> {
         Action::Join(named) => Some(redis::Action::Join(rooms(named))),
         Action::Leave(named) => Some(redis::Action::Leave(rooms(named))),
         Action::Disconnect { .. } => Some(redis::Action::Disconnect),
-        Action::List | Action::Count => None,
+        Action::List | Action::Count | Action::Revoke(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapter_redis::{Asked, Event, Expired, Host, Id, Place, Question, RoomKey};
+use adapter_redis::{Asked, Event, Host, Id, Place, Question, RoomKey};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -114,9 +114,5 @@ impl Host for Local {
         if self.questions.try_send((question, work)).is_err() {
             tracing::warn!("too many questions of other nodes: one is not answered");
         }
-    }
-
-    fn expired(&self, sessions: Vec<Expired>) {
-        tracing::debug!(sessions = sessions.len(), "sessions have expired");
     }
 }

@@ -27,8 +27,9 @@ use crate::message::{
 };
 
 use super::{
-    Adapter, Attached, Attention, Claim, NewSession, Node, Operation, OperationId, PublishError, Published, Range,
-    ReadError, ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Attention, Claim, Claimant, Ending, NewSession, Node, Notice, NoticeId, Operation, OperationId,
+    Present, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey,
+    Sets, TakeOverError, TakenOver, TokenFacts, Unavailable, Watch, WriteError,
 };
 use host::{Local, QUESTIONS, Work};
 use wire::{Acknowledged, Answer, Asked};
@@ -142,11 +143,16 @@ impl RedisAdapter {
                 serde_json::to_vec(&Acknowledged::new(acks))
             }
             Work::Operate(asked) => {
-                let asked = serde_json::from_slice::<Asked>(&asked).ok();
-                let report = match asked.and_then(|asked| asked.operation(&self.local.namespaces)) {
-                    Some(operation) => self.local.node.operate(operation).await,
-                    // of a namespace that is not here: there is nobody that it concerns
-                    None => Report::default(),
+                let report = match serde_json::from_slice::<Asked>(&asked) {
+                    Ok(asked) => match asked.operation(&self.local.namespaces) {
+                        Some(operation) => self.local.node.operate(operation).await,
+                        // of a namespace that is not here: there is nobody that it concerns
+                        None => Report::default(),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "an operation of another node cannot be read: is it of a newer version?");
+                        Report { partial: true, ..Report::default() }
+                    }
                 };
                 serde_json::to_vec(&Answer::new(&report))
             }
@@ -178,6 +184,13 @@ impl RedisAdapter {
 
 fn tag_of(tag: NodeTag) -> redis::Tag {
     redis::Tag::parse(tag.as_str()).expect("both are three characters of one alphabet")
+}
+
+#[async_trait]
+impl Sets for RedisAdapter {
+    async fn has_member(&self, key: &str, member: &str) -> Result<bool, Unavailable> {
+        Ok(self.inner.set_contains(key, member).await?)
+    }
 }
 
 #[async_trait]
@@ -257,11 +270,18 @@ impl Adapter for RedisAdapter {
 
     async fn take_over(&self, claim: Claim) -> Result<TakenOver, TakeOverError> {
         let namespace = self.namespace(claim.namespace)?;
-        let subject = claim.subject.as_deref().unwrap_or_default();
-        let session = self.inner.take_over(claim.pid.0.as_str(), &namespace.name, subject).await?;
+        let claimant = match &claim.subject {
+            Claimant::Nobody => redis::Claimant::Nobody,
+            Claimant::User(user) => redis::Claimant::User(user),
+            Claimant::Holder => redis::Claimant::Holder,
+        };
+        let session = self.inner.take_over(claim.pid.0.as_str(), &namespace.name, claimant).await?;
         let current = self.current();
         Ok(TakenOver {
             socket: Token::parse(&session.socket).map(crate::message::SocketId).ok_or(TakeOverError::Unknown)?,
+            subject: convert::text(&session.subject),
+            identity: convert::text(&session.identity),
+            watched: Watch { gone: session.watched.gone, presence: session.watched.presence },
             generation: session.generation,
             epoch: convert::epoch(current),
             confirmed: convert::present(current, session.confirmed).max(convert::present(current, session.start)),
@@ -281,6 +301,7 @@ impl Adapter for RedisAdapter {
             join: convert::rooms(&change.join),
             leave: convert::rooms(&change.leave),
             operation: change.operation.map(|id| id.0.as_str().into()),
+            identity: change.identity.as_deref().map(Into::into),
         };
         Ok(convert::offset(self.inner.change_rooms(&convert::key(key), &change).await?))
     }
@@ -308,8 +329,8 @@ impl Adapter for RedisAdapter {
         }
     }
 
-    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
-        match self.inner.end_session(&convert::key(key)).await {
+    async fn end_session(&self, key: SessionKey, ending: Ending) -> Result<(), Unavailable> {
+        match self.inner.end_session(&convert::key(key), convert::reason(ending)).await {
             Ok(()) | Err(redis::WriteError::Fenced | redis::WriteError::Full) => Ok(()),
             Err(redis::WriteError::Unavailable(_)) => Err(Unavailable),
         }
@@ -329,6 +350,43 @@ impl Adapter for RedisAdapter {
         let mut report = self.ask_all(&operation).await?;
         report.count += away;
         Ok(report)
+    }
+
+    async fn notices(&self) -> Vec<Notice> {
+        loop {
+            let claimed = self.inner.notices().await;
+            let notices: Vec<Notice> =
+                claimed.into_iter().filter_map(|it| convert::notice(&self.local.namespaces, it)).collect();
+            // those of a namespace that is not here are left to other nodes
+            if !notices.is_empty() {
+                return notices;
+            }
+        }
+    }
+
+    async fn settle(&self, done: &[NoticeId]) {
+        let theirs = |id: &NoticeId| redis::NoticeId { id: id.as_str().into(), entry: id.entry().into() };
+        self.inner.settle(&done.iter().map(theirs).collect::<Vec<_>>()).await;
+    }
+
+    async fn presence(&self, namespace: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
+        let key = redis::RoomKey::new(&namespace.name, &convert::room(room));
+        Ok(convert::present_sockets(self.inner.presence(&key, most).await?))
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<Report, Unavailable> {
+        // kept before it is carried out: whoever connects meanwhile is refused, or is there to be asked
+        self.inner.revoke(&convert::revocation(&revocation)).await?;
+        self.ask_all(&revocation.into_operation()).await
+    }
+
+    async fn is_revoked(&self, namespace: &NamespaceRef, token: &TokenFacts<'_>) -> Result<bool, Unavailable> {
+        let facts = redis::TokenFacts {
+            user: token.user,
+            token_id: token.token_id,
+            issued: token.issued.map(|issued| issued.0),
+        };
+        Ok(self.inner.is_revoked(&namespace.name, &facts).await?)
     }
 
     fn is_ready(&self) -> bool {

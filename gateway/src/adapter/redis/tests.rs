@@ -61,6 +61,7 @@ impl Subject for Server {
             slice: bounds.retention / 4,
             max_slice_entries: bounds.entries_per_room,
             session_ttl: bounds.session_ttl,
+            notice_lease: bounds.lease,
             idempotency: bounds.idempotency,
             ..redis::Settings::default()
         };

@@ -1,11 +1,14 @@
 //! What nodes ask and answer each other, as JSON.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use adapter_redis as redis;
 
-use crate::adapter::{Action, Operation, OperationId, Report, SocketInfo};
+use crate::adapter::{Action, Operation, OperationId, Report, Revocation, Revoked, SocketInfo};
+use crate::auth::UnixSeconds;
 use crate::message::{Acknowledgement, Acks, Namespaces, Room, SocketId, Token};
 
 use super::convert;
@@ -29,6 +32,36 @@ enum Doing {
     Disconnect { close: bool },
     List,
     Count,
+    Revoke { what: Whose, issued_before: u64, until: u64 },
+}
+
+/// A [`Revoked`].
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Whose {
+    User(Arc<str>),
+    Token(Arc<str>),
+    All,
+}
+
+impl From<&Revoked> for Whose {
+    fn from(what: &Revoked) -> Self {
+        match what {
+            Revoked::User(user) => Whose::User(Arc::clone(user)),
+            Revoked::Token(id) => Whose::Token(Arc::clone(id)),
+            Revoked::All => Whose::All,
+        }
+    }
+}
+
+impl From<Whose> for Revoked {
+    fn from(whose: Whose) -> Self {
+        match whose {
+            Whose::User(user) => Revoked::User(user),
+            Whose::Token(id) => Revoked::Token(id),
+            Whose::All => Revoked::All,
+        }
+    }
 }
 
 /// A [`Report`].
@@ -78,6 +111,9 @@ impl Asked {
                 Action::Disconnect { close } => Doing::Disconnect { close: *close },
                 Action::List => Doing::List,
                 Action::Count => Doing::Count,
+                Action::Revoke(Revocation { what, issued_before, until, .. }) => {
+                    Doing::Revoke { what: what.into(), issued_before: issued_before.0, until: until.0 }
+                }
             },
             id: operation.id.map(|id| id.0.to_string()),
         }
@@ -89,8 +125,8 @@ impl Asked {
             Some(id) => Some(OperationId(Token::parse(&id)?)),
             None => None,
         };
+        let namespace = namespaces.by_name(&self.namespace)?.clone();
         Some(Operation {
-            namespace: namespaces.by_name(&self.namespace)?.clone(),
             rooms: read(self.rooms)?,
             action: match self.action {
                 Doing::Join(rooms) => Action::Join(read(rooms)?),
@@ -98,7 +134,14 @@ impl Asked {
                 Doing::Disconnect { close } => Action::Disconnect { close },
                 Doing::List => Action::List,
                 Doing::Count => Action::Count,
+                Doing::Revoke { what, issued_before, until } => Action::Revoke(Revocation {
+                    namespace: namespace.clone(),
+                    what: what.into(),
+                    issued_before: UnixSeconds(issued_before),
+                    until: UnixSeconds(until),
+                }),
             },
+            namespace,
             id,
         })
     }
@@ -146,12 +189,19 @@ mod tests {
     fn operations_read_back() {
         let namespaces = Namespaces::new([("/", true)]);
         let room = Room::named("a").unwrap();
+        let revoke = |what| {
+            let namespace = namespaces.by_name("/").unwrap().clone();
+            Action::Revoke(Revocation { namespace, what, issued_before: UnixSeconds(7), until: UnixSeconds(9) })
+        };
         for action in [
             Action::Join(vec![room.clone()]),
             Action::Leave(vec![Room::user("7").unwrap()]),
             Action::Disconnect { close: true },
             Action::List,
             Action::Count,
+            revoke(Revoked::User("ann".into())),
+            revoke(Revoked::Token("t 1".into())),
+            revoke(Revoked::All),
         ] {
             let operation = Operation {
                 namespace: namespaces.by_name("/").unwrap().clone(),

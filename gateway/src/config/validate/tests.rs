@@ -1,14 +1,14 @@
 use super::*;
 use crate::config::{Emit, EventAction, EventRule, KeyHash, Namespace, RelayTarget, Scope};
 
-fn found(config: &Config) -> Vec<String> {
+pub(super) fn found(config: &Config) -> Vec<String> {
     validate(config).into_iter().map(|(path, message)| format!("{}: {message}", path.join("."))).collect()
 }
 
 /// A change to the default, and the one problem it makes.
-type Case = (fn(&mut Config), &'static str);
+pub(super) type Case = (fn(&mut Config), &'static str);
 
-fn check(cases: &[Case]) {
+pub(super) fn check(cases: &[Case]) {
     for (change, problem) in cases {
         let mut config = Config::default();
         change(&mut config);
@@ -31,7 +31,7 @@ fn namespaces(config: &mut Config, names: &[&str]) {
 fn event(config: &mut Config, event: &str, action: EventAction) {
     let mut namespace = Namespace::quiet("/");
     let event = event.to_owned();
-    namespace.events = vec![EventRule { event, action }];
+    namespace.events = vec![EventRule { event, action, when: Vec::new(), error_event: None }];
     config.namespaces = vec![namespace];
 }
 
@@ -126,8 +126,8 @@ fn namespaces_and_rules() {
     ]);
     let mut config = Config::default();
     event(&mut config, "e", ignore());
-    config.namespaces[0].events.push(EventRule { event: "e".to_owned(), action: ignore() });
-    config.namespaces[0].on_connect.join = vec![String::new()];
+    config.namespaces[0].events.push(EventRule::new("e", ignore()));
+    config.namespaces[0].on_connect.join = vec!["".into()];
     config.namespaces[0].on_connect.emit = vec![Emit { event: "connect_error".to_owned(), args: Vec::new() }];
     assert_eq!(
         found(&config),
@@ -142,12 +142,12 @@ fn namespaces_and_rules() {
 #[test]
 fn every_template_is_found_with_its_path() {
     let mut namespace = Namespace::demo();
-    namespace.on_connect.join = vec!["user:{auth.user}".to_owned()];
+    namespace.on_connect.join = vec!["user:{auth.user}".into()];
     let args = vec![serde_json::json!({ "a": [1, "{auth}"] })];
     namespace.on_connect.emit = vec![Emit { event: "e".to_owned(), args }];
     let found: Vec<String> = templates::all(&[namespace])
         .into_iter()
-        .map(|(path, template)| format!("{}={template}", path.join(".")))
+        .map(|(path, _, template)| format!("{}={template}", path.join(".")))
         .collect();
     assert_eq!(
         found,

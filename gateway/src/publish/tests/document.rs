@@ -51,6 +51,7 @@ async fn operations_name_their_scope_and_their_refusals() {
     }
     let publish = &document["paths"]["/v1/publish"]["post"];
     assert!(publish["responses"]["409"].is_object() && publish["responses"]["504"].is_object());
+    assert!(document["paths"]["/v1/presence"]["get"]["responses"]["422"].is_object());
     assert_eq!(publish["parameters"][0]["name"], "Idempotency-Key");
 }
 
@@ -122,7 +123,7 @@ async fn requests_are_described_field_by_field() {
     let expected = ["ack", "args", "event", "except", "idempotency_key", "namespace", "target", "volatile"];
     assert_eq!(fields, BTreeSet::from(expected));
     assert_eq!(publish["required"], json!(["target", "event"]));
-    for schema in ["Publish", "AckRequest", "RoomsChange", "Disconnect", "Batch", "Listed", "Except"] {
+    for schema in ["Publish", "AckRequest", "RoomsChange", "Disconnect", "Revoke", "Batch", "Listed", "Except"] {
         assert_eq!(schemas[schema]["additionalProperties"], false, "{schema}");
     }
     assert_eq!(schemas["Everyone"]["enum"], json!(["all"]));

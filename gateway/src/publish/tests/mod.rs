@@ -4,6 +4,8 @@ mod batch;
 mod document;
 mod edge;
 mod events;
+mod presence;
+mod revoke;
 mod sockets;
 
 use std::sync::{Arc, Mutex};
@@ -19,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::adapter::{
-    Adapter, Attached, Attention, Claim, NewSession, Operation, PublishError, Published, Range, ReadError, ReadLimit,
-    Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Attention, Claim, Ending, NewSession, Notice, NoticeId, Operation, Present, PublishError,
+    Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey, TakeOverError,
+    TakenOver, TokenFacts, Unavailable, WriteError,
 };
 use crate::config::ApiKey;
 use crate::message::{
@@ -44,6 +47,10 @@ struct Fake {
     timeouts: Mutex<Vec<Duration>>,
     operations: Mutex<Vec<Operation>>,
     report: Mutex<Option<Report>>,
+    revocations: Mutex<Vec<Revocation>>,
+    present: Mutex<Option<Present>>,
+    /// Rooms and limits that presence was asked for.
+    looks: Mutex<Vec<(Room, usize)>>,
 }
 
 fn id() -> Offset {
@@ -131,8 +138,29 @@ impl Adapter for Fake {
         Err(Unavailable)
     }
 
-    async fn end_session(&self, _: SessionKey) -> Result<(), Unavailable> {
+    async fn end_session(&self, _: SessionKey, _: Ending) -> Result<(), Unavailable> {
         Err(Unavailable)
+    }
+
+    async fn notices(&self) -> Vec<Notice> {
+        std::future::pending().await
+    }
+
+    async fn settle(&self, _: &[NoticeId]) {}
+
+    async fn presence(&self, _: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
+        self.looks.lock().unwrap().push((room.clone(), most));
+        self.present.lock().unwrap().take().ok_or(Unavailable)
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<Report, Unavailable> {
+        self.revocations.lock().unwrap().push(revocation);
+        let report = self.report.lock().unwrap().as_ref().map(|it| Report { sockets: Vec::new(), ..*it });
+        report.ok_or(Unavailable)
+    }
+
+    async fn is_revoked(&self, _: &NamespaceRef, _: &TokenFacts<'_>) -> Result<bool, Unavailable> {
+        Ok(false)
     }
 
     fn is_ready(&self) -> bool {

@@ -7,9 +7,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::json;
 
 use crate::protocol::engine::{self, TransportKind};
 use crate::session::close::Close;
+use crate::session::standing::Due;
 
 use super::Connection;
 
@@ -36,7 +38,9 @@ impl Connection {
         let beat = match self.beat.get() {
             Beat::Ping(at) | Beat::Pong(at) => at,
         };
-        self.connect_by.get().map_or(beat, |by| by.min(beat))
+        let sockets = self.sockets.borrow();
+        let tokens = sockets.iter().filter_map(|socket| socket.standing.as_ref()?.due_at());
+        self.connect_by.get().into_iter().chain(tokens).fold(beat, Instant::min)
     }
 
     /// An entry of the wheel fired; it may be an old one.
@@ -48,6 +52,7 @@ impl Connection {
         if self.connect_by.get().is_some_and(|by| by <= now) {
             return self.close(Close::ConnectTimeout);
         }
+        self.look_at_tokens(now);
         let timeout = self.worker.shared.limits.ping_timeout;
         match self.beat.get() {
             Beat::Ping(at) if at <= now => {
@@ -60,6 +65,24 @@ impl Connection {
             Beat::Ping(_) | Beat::Pong(_) => {}
         }
         self.schedule();
+    }
+
+    /// Warns clients whose token will end, and ends the connection with the
+    /// first that has.
+    fn look_at_tokens(&self, now: Instant) {
+        let sockets = self.sockets.borrow().clone();
+        for socket in sockets {
+            let (Some(standing), entry) = (&socket.standing, &socket.rules().entry) else { continue };
+            match standing.take_due(now, entry) {
+                None => {}
+                Some(Due::Warning(_)) => {
+                    if let (Some(event), Some(expires)) = (&entry.signals.warn, standing.identity().expires) {
+                        socket.say(event, &[json!({ "expires_at": expires.0 })]);
+                    }
+                }
+                Some(Due::End(_)) => socket.dismiss(entry.signals.expired.as_deref(), Close::AuthExpired),
+            }
+        }
     }
 
     fn send_ping(self: &Rc<Self>) {

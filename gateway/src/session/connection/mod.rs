@@ -11,22 +11,27 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use serde_json::Value;
 use smallvec::SmallVec;
-use tokio::net::TcpStream;
 
+use crate::adapter::Ending;
+use crate::auth::Identity;
 use crate::message::Token;
+use crate::policy::Context;
 use crate::protocol::Format;
 use crate::protocol::engine::{self, TransportKind, Version};
 use crate::protocol::packet::{Decoder, Packet};
 use crate::protocol::websocket;
 
 use crate::session::close::Close;
+use crate::session::handshake::Handshake;
 use crate::session::link::{Link, PollLink};
 use crate::session::operate::Order;
 use crate::session::outbound::Outbound;
 use crate::session::slot::Slot;
 use crate::session::socket::Socket;
 use crate::session::worker::Worker;
+use crate::tls::Stream;
 
 use heartbeat::Beat;
 
@@ -36,6 +41,8 @@ pub struct Opening {
     pub version: Version,
     /// Of the request, percent-encoded, without `?`.
     pub query: Box<str>,
+    /// What else of the request some namespace may ask for.
+    pub handshake: Option<Box<Handshake>>,
     /// Of all connections, and of its worker's streams; given back when the
     /// connection ends.
     pub slots: (Slot, Option<Slot>),
@@ -48,6 +55,7 @@ pub struct Connection {
     pub(in crate::session) key: usize,
     pub(in crate::session) version: Version,
     pub(in crate::session) query: Box<str>,
+    handshake: Option<Box<Handshake>>,
     pub(in crate::session) format: Cell<Format>,
     pub(in crate::session) link: RefCell<Link>,
     pub(in crate::session) outbound: RefCell<Outbound>,
@@ -55,7 +63,7 @@ pub struct Connection {
     inbox: RefCell<VecDeque<Input>>,
     decoder: RefCell<Decoder>,
     /// A stream that replaces polling, for the task to take over.
-    pub(in crate::session) upgraded: RefCell<Option<(TcpStream, BytesMut)>>,
+    pub(in crate::session) upgraded: RefCell<Option<(Stream, BytesMut)>>,
     waker: RefCell<Option<Waker>>,
     closing: Cell<Option<Close>>,
     beat: Cell<Beat>,
@@ -97,6 +105,7 @@ impl Connection {
             key,
             version: opening.version,
             query: opening.query,
+            handshake: opening.handshake,
             format: Cell::new(format),
             link: RefCell::new(link),
             outbound: RefCell::default(),
@@ -123,6 +132,23 @@ impl Connection {
         match &*self.link.borrow() {
             Link::Polling(_) => TransportKind::Polling,
             Link::WebSocket(_) | Link::Closed => TransportKind::WebSocket,
+        }
+    }
+
+    /// What its namespaces may ask of the request that opened it.
+    pub(in crate::session) fn handshake(&self) -> &Handshake {
+        self.handshake.as_deref().unwrap_or(Handshake::NONE)
+    }
+
+    /// What a client is judged by.
+    pub(in crate::session) fn context<'a>(&'a self, auth: &'a Value, identity: &'a Identity) -> Context<'a> {
+        Context {
+            auth,
+            claims: Some(&identity.claims),
+            user: identity.user.as_deref(),
+            query: &self.query,
+            path: &self.handshake().path,
+            ..Context::EMPTY
         }
     }
 
@@ -159,7 +185,7 @@ impl Connection {
             let adapter = &self.worker.shared.adapter;
             let written = if close == Close::Lost {
                 // what its client has cannot be told any more
-                adapter.end_session(refresh.key).await
+                adapter.end_session(refresh.key, Ending::Lost).await
             } else {
                 adapter.detach(refresh).await
             };
@@ -189,6 +215,7 @@ impl Connection {
                 // best effort: who cannot take it learns from the end of the stream
                 if !self.blocked.get() {
                     let _ = stream.try_write(&websocket::close_frame(close.websocket_status()));
+                    stream.say_end();
                 }
             }
             Link::Polling(PollLink { waiting: Some(waiting), .. }) => {

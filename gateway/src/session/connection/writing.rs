@@ -1,16 +1,16 @@
 //! What leaves a connection.
 
 use std::future::poll_fn;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 
 use crate::protocol::websocket::{self, Opcode};
 use crate::session::close::Close;
 use crate::session::link::Link;
+use crate::tls::Stream;
 
 use super::Connection;
 
@@ -74,20 +74,26 @@ impl Connection {
         }
     }
 
-    fn write(&self, stream: &TcpStream) {
+    fn write(&self, stream: &Stream) {
+        match self.write_all(stream) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.blocked.set(true);
+                self.wake();
+            }
+            Err(_) => self.close(Close::Client),
+        }
+    }
+
+    fn write_all(&self, stream: &Stream) -> io::Result<()> {
         let mut outbound = self.outbound.borrow_mut();
         let mut scratch = self.worker.write_scratch.borrow_mut();
         while !outbound.is_empty() {
-            let written = stream.try_write(outbound.next_write(&mut scratch));
-            match written {
-                Ok(written) => outbound.advance(written),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.blocked.set(true);
-                    return self.wake();
-                }
-                Err(_) => return self.close(Close::Client),
-            }
+            let written = stream.try_write(outbound.next_write(&mut scratch))?;
+            outbound.advance(written);
         }
+        // nothing of it may stay behind: only who is blocked is waited for
+        stream.try_flush()
     }
 
     /// The socket takes more again.

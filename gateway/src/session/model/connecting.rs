@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::adapter::{Claim, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
+use crate::adapter::{Claim, Claimant, Ending, NewSession, ReadError, SessionKey, TakeOverError, WriteError};
 use crate::message::{Offset, Position, PrivateId, Room, SocketId};
 use crate::session::cut::{CutError, resume_from};
 
@@ -31,7 +31,15 @@ impl Link {
     async fn open(self: &Rc<Self>, id: SocketId, pid: PrivateId, mut rooms: Vec<Room>) -> Result<(), CutError> {
         let key = SessionKey { pid, generation: NewSession::GENERATION };
         let namespace = self.place.namespace.id;
-        let session = NewSession { pid, socket: id, namespace, subject: None, rooms: rooms.clone() };
+        let session = NewSession {
+            pid,
+            socket: id,
+            namespace,
+            subject: None,
+            identity: None,
+            watched: self.place.watched,
+            rooms: rooms.clone(),
+        };
         rooms.extend([Room::All, Room::Socket(id)]);
         let socket = self.socket(id, key, Position::ZERO);
         let cut = self.place.cut();
@@ -42,7 +50,7 @@ impl Link {
 
     async fn recover(self: &Rc<Self>, pid: PrivateId, offset: Option<Offset>) -> Result<Outcome, CutError> {
         let adapter = &self.place.adapter;
-        let claim = Claim { pid, namespace: self.place.namespace.id, subject: None };
+        let claim = Claim { pid, namespace: self.place.namespace.id, subject: Claimant::Nobody };
         let taken = match adapter.take_over(claim).await {
             Ok(taken) => taken,
             Err(TakeOverError::Unknown | TakeOverError::Foreign) => return Ok(Outcome::Unknown),
@@ -50,12 +58,12 @@ impl Link {
         };
         let key = SessionKey { pid, generation: taken.generation };
         let Some(from) = resume_from(&taken, offset) else {
-            adapter.end_session(key).await.map_err(WriteError::from)?;
+            adapter.end_session(key, Ending::Lost).await.map_err(WriteError::from)?;
             return Ok(Outcome::Unknown);
         };
         let socket = self.socket(taken.socket, key, from);
         let cut = self.place.cut();
-        let missed = match cut.recover(&socket, key, taken, from).await {
+        let missed = match cut.recover(&socket, key, taken, from, &[]).await {
             Ok(missed) => missed,
             Err(error) => {
                 let outcome = match error {
@@ -68,7 +76,7 @@ impl Link {
                 };
                 cut.forget_all(&socket);
                 self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, &socket));
-                adapter.end_session(key).await.map_err(WriteError::from)?;
+                adapter.end_session(key, Ending::Lost).await.map_err(WriteError::from)?;
                 return Ok(outcome);
             }
         };

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::MemoryAdapter;
 use crate::adapter::{
-    Adapter, Attached, Attention, Claim, NewSession, Node, Operation, PublishError, Published, Range, ReadError,
-    ReadLimit, Refresh, Report, RoomChange, SessionKey, TakeOverError, TakenOver, Unavailable, WriteError,
+    Adapter, Attached, Attention, Claim, Ending, NewSession, Node, Notice, NoticeId, Operation, Present, PublishError,
+    Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey, TakeOverError,
+    TakenOver, TokenFacts, Unavailable, WriteError,
 };
 use crate::message::{
     Acks, Content, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, PrivateId, Room, SocketId,
@@ -276,10 +277,10 @@ impl Adapter for Scheduled {
         .await?
     }
 
-    async fn end_session(&self, key: SessionKey) -> Result<(), Unavailable> {
+    async fn end_session(&self, key: SessionKey, ending: Ending) -> Result<(), Unavailable> {
         self.at(async {
             let owned = self.inner.change_rooms(key, RoomChange::default()).await.is_ok();
-            self.inner.end_session(key).await?;
+            self.inner.end_session(key, ending).await?;
             if owned {
                 self.ledger().on_end(key.pid);
             }
@@ -290,6 +291,26 @@ impl Adapter for Scheduled {
 
     async fn operate(&self, operation: Operation) -> Result<Report, Unavailable> {
         self.inner.operate(operation).await
+    }
+
+    async fn notices(&self) -> Vec<Notice> {
+        self.inner.notices().await
+    }
+
+    async fn settle(&self, done: &[NoticeId]) {
+        self.inner.settle(done).await;
+    }
+
+    async fn presence(&self, namespace: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
+        self.inner.presence(namespace, room, most).await
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<Report, Unavailable> {
+        self.inner.revoke(revocation).await
+    }
+
+    async fn is_revoked(&self, namespace: &NamespaceRef, token: &TokenFacts<'_>) -> Result<bool, Unavailable> {
+        self.inner.is_revoked(namespace, token).await
     }
 
     fn is_ready(&self) -> bool {

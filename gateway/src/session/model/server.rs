@@ -13,7 +13,8 @@ use std::task::Poll;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::adapter::{
-    Action, Adapter, Attention, NewSession, Operation, OperationId, ReadLimit, Refresh, Report, SessionKey, WriteError,
+    Action, Adapter, Attention, Ending, NewSession, Operation, OperationId, ReadLimit, Refresh, Report, SessionKey,
+    Watch, WriteError,
 };
 use crate::message::{Content, Message, NamespaceRef, Offset, Position, PrivateId, Room, SocketId};
 use crate::recovery::Feed;
@@ -37,6 +38,8 @@ pub(super) struct Place {
     pub(super) adapter: Arc<dyn Adapter>,
     pub(super) namespace: NamespaceRef,
     pub(super) limit: ReadLimit,
+    /// What is told of its sessions.
+    pub(super) watched: Watch,
     /// Its process gets no time.
     pub(super) paused: Cell<bool>,
 }
@@ -138,10 +141,18 @@ impl Socket {
     }
 
     /// Its session as it is, to be written anew.
-    fn session(&self, namespace: &NamespaceRef) -> NewSession {
+    fn session(&self, place: &Place) -> NewSession {
         let feed = self.feed.borrow();
         let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit()).cloned().collect();
-        NewSession { pid: self.key.pid, socket: self.id, namespace: namespace.id, subject: None, rooms }
+        NewSession {
+            pid: self.key.pid,
+            socket: self.id,
+            namespace: place.namespace.id,
+            subject: None,
+            identity: None,
+            watched: place.watched,
+            rooms,
+        }
     }
 
     pub(super) fn refresh(&self) -> Refresh {
@@ -290,7 +301,7 @@ impl Link {
                 Action::Join(rooms) => cut.join(&socket, socket.writing(id), rooms).await,
                 Action::Leave(rooms) => cut.leave(&socket, socket.writing(id), &rooms).await,
                 Action::Disconnect { .. } => return self.disconnect(&socket).await,
-                Action::List | Action::Count => Ok(()),
+                Action::List | Action::Count | Action::Revoke(_) => Ok(()),
             },
         };
         self.check(changed);
@@ -300,7 +311,7 @@ impl Link {
     async fn disconnect(&self, socket: &Rc<Socket>) {
         self.place.cut().forget_all(socket);
         self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, socket));
-        if self.place.adapter.end_session(socket.key).await.is_err() {
+        if self.place.adapter.end_session(socket.key, Ending::Backend).await.is_err() {
             self.closing.set(true);
         }
         self.enqueue(Frame::Disconnected);
@@ -320,7 +331,7 @@ impl Link {
                 if !present {
                     return;
                 }
-                let session = socket.session(&self.place.namespace);
+                let session = socket.session(&self.place);
                 if let Err(WriteError::Fenced) = self.place.adapter.restore_session(socket.key, session).await {
                     self.closing.set(true);
                 }
@@ -338,8 +349,11 @@ impl Link {
         async move {
             for socket in sockets {
                 // who cannot be told now expires
-                let _ =
-                    if lost { adapter.end_session(socket.key).await } else { adapter.detach(socket.refresh()).await };
+                let _ = if lost {
+                    adapter.end_session(socket.key, Ending::Lost).await
+                } else {
+                    adapter.detach(socket.refresh()).await
+                };
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Watch};
 use crate::rooms::Shard;
 
 use super::node::{Node, Seat};
@@ -54,6 +54,7 @@ impl Single {
                 adapter: Arc::clone(&node.adapter) as Arc<dyn Adapter>,
                 namespace: node.namespace.clone(),
                 limit: setting.replay,
+                watched: Watch::NONE,
                 paused: false.into(),
             })
         };

@@ -25,6 +25,9 @@ pub(super) struct Tally {
     pub(super) disconnected: usize,
     pub(super) sessions: usize,
     pub(super) contested: usize,
+    /// Notices, and how often one came again.
+    pub(super) told: usize,
+    pub(super) told_again: usize,
     /// By name.
     pub(super) faults: BTreeMap<&'static str, usize>,
 }
@@ -67,6 +70,8 @@ impl Tally {
         self.disconnected += other.disconnected;
         self.sessions += other.sessions;
         self.contested += other.contested;
+        self.told += other.told;
+        self.told_again += other.told_again;
         for (name, count) in &other.faults {
             *self.faults.entry(name).or_default() += count;
         }
@@ -79,7 +84,8 @@ impl fmt::Display for Tally {
             f,
             "{} runs: {} sessions ({} contested), {} published, {} handed out ({} volatile received), {} excepted, {} joins, {} leaves, {} cuts, \
              {} operations, {} disconnected; \
-             {} recovered with {} replayed, {} holds overflowed; lost: {} unknown, {} trimmed, {} too much",
+             {} recovered with {} replayed, {} holds overflowed; lost: {} unknown, {} trimmed, {} too much; \
+             {} told ({} again)",
             self.runs,
             self.sessions,
             self.contested,
@@ -98,6 +104,8 @@ impl fmt::Display for Tally {
             self.unknown,
             self.trimmed,
             self.too_much,
+            self.told,
+            self.told_again,
         )
     }
 }

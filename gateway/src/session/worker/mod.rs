@@ -12,23 +12,23 @@ use bytes::BytesMut;
 use hashbrown::HashMap;
 use rand::seq::SliceRandom;
 use slab::Slab;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::adapter::{Adapter, ReadLimit};
+use crate::adapter::{Adapter, ReadLimit, Sets};
 use crate::message::{NamespaceId, NamespaceRef, NodeTag, Position, Room, Token};
-use crate::policy::NamespacePolicy;
 use crate::protocol::engine::{self, TransportKind};
 use crate::protocol::websocket::{self, Opcode};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{Command, Router, Shard};
 use crate::tasks::Tasks;
+use crate::tls::Stream;
 
 use crate::session::close::Close;
 use crate::session::connection::{Connection, Opening};
 use crate::session::cut::Cut;
 use crate::session::link::{Link, PollLink};
 use crate::session::metrics::SessionMetrics;
+use crate::session::namespace::NamespaceRules;
 use crate::session::socket::Socket;
 use crate::session::task;
 use crate::session::wheel::Wheel;
@@ -63,13 +63,6 @@ pub struct SessionLimits {
     pub replay: ReadLimit,
 }
 
-/// A namespace and its compiled rules.
-#[derive(Debug)]
-pub struct NamespaceRules {
-    pub namespace: NamespaceRef,
-    pub policy: NamespacePolicy,
-}
-
 /// What all workers of a node share; read only.
 pub struct Shared {
     /// The name of this node in session ids.
@@ -80,6 +73,8 @@ pub struct Shared {
     pub adapter: Arc<dyn Adapter>,
     pub router: Arc<Router>,
     pub metrics: SessionMetrics,
+    /// Where conditions on sets are asked; `None` without Redis.
+    pub sets: Option<Arc<dyn Sets>>,
 }
 
 /// Something to be done on a worker's thread.
@@ -166,7 +161,7 @@ impl Worker {
     }
 
     /// A connection over a WebSocket; `input` is what came behind the request.
-    pub fn open_websocket(self: &Rc<Self>, opening: Opening, stream: TcpStream, input: BytesMut) -> Rc<Connection> {
+    pub fn open_websocket(self: &Rc<Self>, opening: Opening, stream: Stream, input: BytesMut) -> Rc<Connection> {
         self.open(opening, Link::WebSocket(stream), input)
     }
 

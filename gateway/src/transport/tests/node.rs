@@ -9,20 +9,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
-use crate::adapter::ReadLimit;
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
+use crate::adapter::{ReadLimit, Watch};
+use crate::auth::{AuthMetrics, HandshakeNeeds};
 use crate::config::{self, Config};
 use crate::message::{NodeTag, Token};
 use crate::ops;
 use crate::peers::testing::{self, TestDirectory};
 use crate::peers::{Directory, PeerMetrics, Peers};
-use crate::policy::NamespacePolicy;
+use crate::policy::{NamespacePolicy, RateLimits};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{RoomMetrics, Router, WorkerPort};
-use crate::session::{Counter, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
+use crate::session::{Counter, Entry, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
 use crate::transport::{
-    Accepting, Admission, AdmissionMetrics, ClientFiles, Listener, Transports, WorkerIntake, router,
+    Accepting, Admission, AdmissionMetrics, ClientFiles, EnginePath, Listener, Transports, WorkerIntake, router,
 };
 
 const WORKERS: usize = 2;
@@ -73,14 +74,17 @@ impl Node {
             admission: Admission::new(0, 0, AdmissionMetrics::register(&registry).unwrap()),
             max_payload: config.engine.max_payload,
             demo: false,
+            needs: HandshakeNeeds::default(),
+            path: EnginePath::parse(&config.public.path),
             public: config.public.clone(),
             workers,
-            peers: Peers::new(directory, WORKERS, answer_within, setting.max_forwarded, peer_metrics),
+            peers: Peers::new(directory, None, WORKERS, answer_within, setting.max_forwarded, peer_metrics),
+            tls: None,
         });
         let internal = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let internal_address = internal.local_addr().unwrap();
         nodes.set(tag, internal_address);
-        let listen = ops::listen(internal, router(Arc::clone(&transports)), tasks.stop().clone());
+        let listen = ops::listen(internal, None, router(Arc::clone(&transports)), tasks.stop().clone());
         tasks.spawn_vital("internal listener", listen);
         let public = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let public_address = public.address().unwrap();
@@ -147,13 +151,23 @@ fn start_workers(
     };
     let namespaces = crate::message::Namespaces::new([("/", true)]);
     let policy = NamespacePolicy::compile(&config.namespaces[0]).unwrap();
+    let rules = NamespaceRules {
+        namespace: namespaces.by_name("/").unwrap().clone(),
+        policy,
+        entry: Entry::open(AuthMetrics::register(registry).unwrap()),
+        rates: RateLimits::new(&config.namespaces[0].limits),
+        watch: Watch::NONE,
+        backend: None,
+        tells_connects: false,
+    };
     let shared = Arc::new(Shared {
         node,
-        namespaces: vec![NamespaceRules { namespace: namespaces.by_name("/").unwrap().clone(), policy }],
+        namespaces: vec![rules],
         limits: session_limits(config),
         adapter: Arc::new(MemoryAdapter::new(limits, Arc::clone(&router) as _, system_clock())),
         router,
         metrics: SessionMetrics::register(registry).unwrap(),
+        sets: None,
     });
     let seeds = mailboxes.into_iter().zip(command_queues).enumerate().map(|(index, (mailbox, commands))| {
         let (intake, intake_queue) = mpsc::channel(64);

@@ -44,6 +44,8 @@ pub(super) struct Chaos {
     pub(super) loses: bool,
     /// Time passes while requests are under way.
     pub(super) slow: bool,
+    /// Sessions are watched.
+    pub(super) watched: bool,
     pub(super) setting: Setting,
     pub(super) settings: Settings,
 }
@@ -96,9 +98,11 @@ impl Chaos {
             readers: 1 + tight(50, 0..1).min(1),
             back_off: (ms(2), ms(2)),
             idempotency: ms(600_000),
+            notice_lease: ms(2000),
             ..Settings::default()
         };
-        Chaos { nodes, workers, faults, loses, slow, setting, settings }
+        let watched = dice.random_bool(0.5);
+        Chaos { nodes, workers, faults, loses, slow, watched, setting, settings }
     }
 
     /// Nothing excuses a recovery that fails.
@@ -225,6 +229,8 @@ impl Cluster {
 
     /// Some key goes, and all come to know of it before anything else happens.
     fn evict(&mut self) -> bool {
+        // who reads a log just then, or repeats a publish, could not know of it
+        self.come_to_know();
         let found = self.redis.execute(["SCAN", "0", "COUNT", "10000"]).unwrap();
         let (_, keys): (u64, Vec<String>) = ::redis::from_redis_value(found).unwrap();
         let keys: Vec<String> = keys.into_iter().filter(|key| !key.ends_with(":meta")).collect();
@@ -238,11 +244,16 @@ impl Cluster {
         }
         let key = &keys[self.world.dice.random_range(0..keys.len())];
         self.redis.evict(key);
+        self.come_to_know();
+        true
+    }
+
+    /// Longer than the nodes need to see what Redis is.
+    fn come_to_know(&mut self) {
         for _ in 0..12 {
             self.pass(600);
             self.drain(5000);
         }
-        true
     }
 
     /// All is well from here on.

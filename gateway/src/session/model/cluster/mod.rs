@@ -10,6 +10,7 @@ mod chaos;
 mod node;
 mod redis;
 mod tests;
+mod told;
 mod truth;
 
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use super::tally::Tally;
 use super::world::World;
 use chaos::Chaos;
 use node::Node;
+use told::Told;
 use truth::Truth;
 
 /// Mistakes of the gateway that show only here.
@@ -53,6 +55,7 @@ struct Cluster {
     started: usize,
     redis: FakeRedis,
     truth: Truth,
+    told: Arc<Mutex<Told>>,
     /// Bytes that may wait for a subscriber.
     output_limit: usize,
     runtime: Rc<Runtime>,
@@ -93,10 +96,11 @@ impl Cluster {
         let ledger = Arc::new(Mutex::new(ledger));
         let names = Names::new(&chaos.settings.prefix);
         let rooms = shared_rooms().chain([Room::All]).collect();
-        let truth = Truth::new(&redis, names, Arc::clone(&ledger), rooms);
+        let truth = Truth::new(&redis, names.clone(), Arc::clone(&ledger), rooms);
         let world = World::new(chaos.setting.clone(), dice, Vec::new(), ledger);
         let (nodes, output_limit) = (Vec::new(), usize::MAX);
-        let mut cluster = Cluster { chaos, world, nodes, started: 0, redis, truth, output_limit, runtime };
+        let (started, told) = (0, Arc::default());
+        let mut cluster = Cluster { chaos, world, nodes, started, redis, truth, told, output_limit, runtime };
         for seat in 0..cluster.chaos.nodes {
             let node = cluster.start(seat);
             cluster.nodes.push(node);
@@ -110,7 +114,8 @@ impl Cluster {
         self.started += 1;
         let way = Way::new(self.redis.clone());
         let Chaos { workers, setting, settings, .. } = &self.chaos;
-        let (node, places) = Node::new(seat, self.started, *workers, setting, settings.clone(), way);
+        let watching = self.chaos.watched.then(|| Arc::clone(&self.told));
+        let (node, places) = Node::new(seat, self.started, *workers, setting, settings.clone(), way, watching);
         self.world.places.retain(|place| place.node != seat);
         self.world.places.extend(places);
         node
@@ -149,7 +154,28 @@ impl Cluster {
                 return Err("an operation still waits to be carried out".into());
             }
         }
-        Ok(())
+        self.reckon_told()
+    }
+
+    /// Every session that has ended was told of, and who is present.
+    fn reckon_told(&mut self) -> Result<(), String> {
+        if !self.chaos.watched || self.chaos.loses {
+            return Ok(());
+        }
+        let names = Names::new(&self.chaos.settings.prefix);
+        for _ in 0..200 {
+            if !Told::waits(&self.redis, &names) {
+                let told = self.told.lock().unwrap();
+                let ledger = self.world.ledger.lock().unwrap();
+                let sessions = ledger.accounts.iter().map(|(pid, account)| (pid, account.socket));
+                self.world.tally.told += told.check(&self.redis, &names, sessions)?;
+                self.world.tally.told_again += told.repeated;
+                return Ok(());
+            }
+            self.pass(500);
+            self.round();
+        }
+        Err("something is never told".into())
     }
 
     fn step(&mut self) {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::adapter::Adapter;
 use crate::adapter::redis::RedisAdapter;
+use crate::adapter::{Adapter, NoticeId, Watch};
 use crate::message::{Namespaces, NodeTag};
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{RoomMetrics, Router, Shard, WorkerPort};
@@ -21,6 +21,7 @@ use crate::rooms::{RoomMetrics, Router, Shard, WorkerPort};
 use super::super::server::Place;
 use super::super::setting::Setting;
 use super::redis::Way;
+use super::told::Told;
 
 pub(super) struct Node {
     pub(super) way: Arc<Way>,
@@ -31,6 +32,16 @@ pub(super) struct Node {
 struct Task {
     future: BoxFuture<'static, ()>,
     woken: Arc<Woken>,
+}
+
+/// Carries notices out: here, notes them.
+async fn tell(adapter: Arc<RedisAdapter>, told: Arc<Mutex<Told>>) {
+    loop {
+        let notices = adapter.notices().await;
+        let ids: Vec<NoticeId> = notices.iter().map(|notice| notice.id.clone()).collect();
+        told.lock().unwrap().add(notices);
+        adapter.settle(&ids).await;
+    }
 }
 
 struct Woken(AtomicBool);
@@ -50,6 +61,7 @@ impl Node {
         setting: &Setting,
         settings: Settings,
         way: Arc<Way>,
+        watching: Option<Arc<Mutex<Told>>>,
     ) -> (Self, Vec<Rc<Place>>) {
         let space = Arc::new(Notify::new());
         let mailbox = || Arc::new(Mailbox::new(setting.mailbox, Arc::clone(&space)));
@@ -69,7 +81,12 @@ impl Node {
         let unready = Duration::from_secs(5);
         let adapter = Arc::new(RedisAdapter::new(server, settings, tag, namespaces, host, unready));
         let task = |(_, future)| Task { future, woken: Arc::new(Woken(true.into())) };
-        let tasks = adapter.tasks(&CancellationToken::new()).into_iter().map(task).collect();
+        let mut tasks: Vec<Task> = adapter.tasks(&CancellationToken::new()).into_iter().map(task).collect();
+        let watched = Watch { gone: watching.is_some(), presence: watching.is_some() };
+        if let Some(told) = watching {
+            let adapter = Arc::clone(&adapter);
+            tasks.push(task(("notices", Box::pin(tell(adapter, told)))));
+        }
         let place = |(index, (mailbox, (_, commands)))| {
             Rc::new(Place {
                 node: seat,
@@ -82,6 +99,7 @@ impl Node {
                 adapter: Arc::clone(&adapter) as Arc<dyn Adapter>,
                 namespace: namespace.clone(),
                 limit: setting.replay,
+                watched,
                 paused: false.into(),
             })
         };

@@ -72,7 +72,9 @@ fn nodes_keep_what_they_promise() {
     assert_eq!((ordinary.trimmed, ordinary.too_much), (0, 0));
     assert!(all.recovered > 3 * all.runs, "clients do come back");
     assert!(all.contested * 200 < all.sessions, "hardly any session is not judged");
-    for count in [all.replayed, all.excepted, all.volatile, all.trimmed, all.too_much, all.unknown, all.operations] {
+    for count in
+        [all.replayed, all.excepted, all.volatile, all.trimmed, all.too_much, all.unknown, all.operations, all.told]
+    {
         assert!(count > all.runs / 50, "everything happens now and then");
     }
     for fault in FAULTS {
@@ -114,6 +116,8 @@ mutations! {
     ignore_fence_is_caught: IgnoreFence,
     drop_wanted_is_caught: DropWanted,
     ignore_waiting_is_caught: IgnoreWaiting,
+    forget_end_is_caught: ForgetEnd,
+    forget_presence_is_caught: ForgetPresence,
 }
 
 #[test]

@@ -10,7 +10,7 @@ use ::redis::{FromRedisValue, from_redis_value};
 use adapter_redis::{Event, Names, Place, Record, RoomKey};
 use fake_redis::{ConnectionId, FakeRedis, Push, SubscriberReceiver, SubscriberSender};
 
-use crate::adapter::{NewSession, SessionKey};
+use crate::adapter::{NewSession, SessionKey, Watch};
 use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId, Token};
 
 use super::super::ledger::Ledger;
@@ -161,7 +161,15 @@ impl Truth {
             if known.is_none_or(|known| known != ledger.mark(start)) {
                 let socket = SocketId(Token::parse(&fields["sid"]).unwrap());
                 let rooms = rooms.iter().map(|(room, _)| room.clone()).collect();
-                let session = NewSession { pid, socket, namespace: NamespaceId(0), subject: None, rooms };
+                let session = NewSession {
+                    pid,
+                    socket,
+                    namespace: NamespaceId(0),
+                    subject: None,
+                    identity: None,
+                    watched: Watch::NONE,
+                    rooms,
+                };
                 if begins {
                     ledger.on_open(&session, start, expires.unwrap_or_default());
                 } else {
