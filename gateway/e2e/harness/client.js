@@ -2,7 +2,7 @@
 
 import { createRequire } from "node:module";
 import { io } from "socket.io-client";
-import { eventually, next, Recorder } from "./wait.js";
+import { eventually, next, Recorder, within } from "./wait.js";
 import { reference } from "./gateway.js";
 
 export const msgpack = createRequire(import.meta.url)("socket.io-msgpack-parser");
@@ -69,6 +69,25 @@ export class Client {
 
   async connected() {
     return this.connects.take("the client to connect");
+  }
+
+  /** How the attempt to connect ends: "connected", the code of CONNECT_ERROR, or "closed" where it ended without a word. */
+  attempt() {
+    const { socket } = this;
+    const ended = new Promise((done) => {
+      socket.once("connect", () => done("connected"));
+      socket.once("connect_error", (error) => done(error.data?.code ?? error.message));
+      // a client that is refused closes by itself
+      socket.io.once("close", (reason) => reason !== "forced close" && done("closed"));
+    });
+    return within(ended, "the attempt to connect to end");
+  }
+
+  /** The same for another attempt, after `cut()`. */
+  retry() {
+    const ended = this.attempt();
+    this.socket.connect();
+    return ended;
   }
 
   event(name) {

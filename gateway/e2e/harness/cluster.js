@@ -46,8 +46,8 @@ class Cluster {
   nodes = [];
   #turn = 0;
 
-  constructor(redis, config) {
-    Object.assign(this, { redis, config, path: "/socket.io/" });
+  constructor(redis, config, options) {
+    Object.assign(this, { redis, config, options, path: config.public?.path ?? "/socket.io/" });
   }
 
   async startAll() {
@@ -75,7 +75,7 @@ class Cluster {
 
   /** Starts this node, on the ports that it had before. */
   async start(index) {
-    this.nodes[index] = await startGateway(this.settings(index));
+    this.nodes[index] = await startGateway(this.settings(index), this.options);
     return this.nodes[index];
   }
 
@@ -158,7 +158,7 @@ async function tagOf(node) {
   return JSON.parse((await response.text()).slice(1)).sid.slice(1, 4);
 }
 
-/** Redis, if none is given, three nodes with this configuration, and the balancer. */
-export async function startCluster(config = {}, redis) {
-  return new Cluster(redis ?? (await startRedis()), config).startAll();
+/** Redis, if none is given, three nodes with this configuration (`options` as for one gateway), and the balancer. */
+export async function startCluster(config = {}, redis, options) {
+  return new Cluster(redis ?? (await startRedis()), config, options).startAll();
 }

@@ -9,9 +9,10 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
+import { secureFetch } from "./https.js";
 import { within } from "./wait.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -76,7 +77,7 @@ export function temporaryFolder() {
 }
 
 /** Spawns `carillon <args>` with a config file; the caller looks at `exited` and `output`. */
-export function spawnCarillon(args, { config, text, env = {} } = {}) {
+export function spawnCarillon(args, { config, text, env = {}, cwd } = {}) {
   const file = join(temporaryFolder(), "carillon.toml");
   const { referenceParser, ...own } = config ?? {}; // the gateway tells parsers apart itself
   writeFileSync(file, text ?? toToml(own));
@@ -85,6 +86,7 @@ export function spawnCarillon(args, { config, text, env = {} } = {}) {
   const full = reference ? [join(here, "../reference.js")] : args.map((a) => (a === "FILE" ? file : a));
   const child = spawn(command, full, {
     env: { ...foreign, ...env, ...(reference ? { CARILLON_E2E_CONFIG: JSON.stringify(config ?? {}) } : {}) },
+    cwd,
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);
@@ -112,10 +114,24 @@ export async function runCarillon(args, options) {
   return { code, output: output.join("\n") };
 }
 
-/** Starts the process; the promise `ready` is of the gateway. For a gateway that has to wait for something first. */
-export function launchGateway(config = {}, { env } = {}) {
+/** Settings as the environment gives them, which has them before those of a file. Not for lists of tables. */
+export function toEnvironment(config, prefix = "CARILLON_") {
+  return Object.entries(config).reduce((env, [key, value]) => {
+    const name = prefix + key.toUpperCase();
+    const table = value !== null && typeof value === "object" && !Array.isArray(value);
+    return { ...env, ...(table ? toEnvironment(value, `${name}__`) : { [name]: String(value) }) };
+  }, {});
+}
+
+/**
+ * Starts the process; the promise `ready` is of the gateway. For a gateway that has to wait for something first. With a `file`
+ * that is its configuration, and `config` what is different from it.
+ */
+export function launchGateway(config = {}, { env, file } = {}) {
   const full = merge(defaults, config);
-  const started = spawnCarillon(["serve", "--config", "FILE"], { config: full, env });
+  const started = file
+    ? spawnCarillon(["serve", "--config", file], { env: { ...toEnvironment(full), ...env }, cwd: dirname(file) })
+    : spawnCarillon(["serve", "--config", "FILE"], { config: full, env });
   const entry = new Promise((done, fail) => {
     started.child.on("line", (line) => {
       if (!line.includes('"ready"')) return;
@@ -139,15 +155,17 @@ export class Gateway {
     this.path = config.public.path ?? "/socket.io/";
     const loopback = (address) => address.replace("0.0.0.0", "127.0.0.1");
     this.port = Number(ready.public.split(":").pop());
-    this.url = `http://${loopback(ready.public)}`;
-    this.ws = `ws://${loopback(ready.public)}`;
-    this.internal = `http://${loopback(ready.internal)}`;
+    const secure = config.public.tls ? "s" : "";
+    this.url = `http${secure}://${loopback(ready.public)}`;
+    this.ws = `ws${secure}://${loopback(ready.public)}`;
+    this.internal = `http${config.internal.tls ? "s" : ""}://${loopback(ready.internal)}`;
     this.headers = {};
   }
 
-  /** A raw request to the internal API: { status, headers, body }. */
+  /** A raw request to the internal API: { status, headers, body }. Where it speaks TLS, `tls` has what this side needs. */
   async call(method, path, body, headers = {}) {
-    const response = await fetch(this.internal + path, {
+    const ask = this.config.internal.tls ? (url, init) => secureFetch(url, init, this.tls) : fetch;
+    const response = await ask(this.internal + path, {
       method,
       headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...this.headers, ...headers },
       body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
@@ -175,6 +193,13 @@ export class Gateway {
 
   async count(query = "") {
     return (await this.ok("GET", `/v1/count?${query}`)).count;
+  }
+
+  /** The sum of a metric over its labels, of those series that hold this text. */
+  async metric(name, label = "") {
+    const series = [...(await this.ok("GET", "/metrics")).matchAll(new RegExp(`^${name}({[^}]*})? (\\S+)$`, "gm"))];
+    assert.ok(series.length > 0, `there is no metric ${name}`);
+    return series.filter(([, labels = ""]) => labels.includes(label)).reduce((sum, [, , value]) => sum + Number(value), 0);
   }
 
   assertNoPanic() {

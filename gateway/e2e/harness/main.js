@@ -1,4 +1,5 @@
-// Runs the suites: the small files two at a time, then those that want the machine for themselves. Prints the counts.
+// Runs the suites: the small files two at a time, those that only wait all at once, then those that want the machine for
+// themselves. Prints the counts.
 
 import { spec } from "node:test/reporters";
 import { run } from "node:test";
@@ -8,8 +9,13 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const reference = process.env.CARILLON_E2E_REFERENCE === "1";
-const suites = ["protocol", "client", "recovery", "operations", "browser", ...(reference ? [] : ["cluster"])];
-const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$/;
+// what the reference server has nothing of
+const own = ["auth", "policy", "upstream", "examples", "cluster"];
+const suites = ["protocol", "client", "recovery", "operations", "browser", ...(reference ? [] : own)];
+// those that wait for time to pass, and little else
+const patient = /auth\/(keys|lifetime)|upstream\/(notices|presence|retold)/;
+// those with many clients, a browser, or much of the machine otherwise
+const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$|upstream\/faults|examples\/(cheat-sheet|interview)/;
 
 const expand = (path) => {
   const full = resolve(root, path);
@@ -31,8 +37,8 @@ async function runFiles(list, concurrency) {
   await new Promise((done) => stream.once("end", done).resume());
 }
 
-await runFiles(files.filter((file) => !alone.test(file)), 2);
-await runFiles(files.filter((file) => alone.test(file)), 1);
+const group = (file) => (patient.test(file) ? "patient" : alone.test(file) ? "alone" : "small");
+for (const [name, concurrency] of [["small", 2], ["patient", 5], ["alone", 1]]) await runFiles(files.filter((file) => group(file) === name), concurrency);
 
 const subject = reference ? "the reference server" : "the gateway";
 const seconds = Math.round((Date.now() - started) / 1000);
