@@ -129,6 +129,23 @@ $(LOGS):
 
 # ---- the rest
 
+.PHONY: chart load
+chart: | $(LOGS) ## Check the Helm chart, the image and the compose file (installs Helm)
+	$(call headline,chart)
+	cargo build --quiet --locked -p carillon-gateway
+	TOOLS='$(TOOLS)' CARILLON_BIN='$(TARGET)/debug/carillon' deploy/chart/check 2>&1 | tee '$(LOGS)/chart.log'
+
+load: $(TOOLS)/bin/k6 | $(LOGS) ## A few seconds of each k6 scenario, and of clients that are broken on purpose (installs k6)
+	$(call headline,load test)
+	gateway/e2e/install </dev/null
+	cargo build --quiet --locked -p carillon-gateway
+	export CARILLON_BIN='$(TARGET)/debug/carillon' K6='$(TOOLS)/bin/k6'; \
+		{ loadtest/k6/smoke && loadtest/k6/smoke --self-test; } </dev/null 2>&1 | tee '$(LOGS)/load.log'
+
+$(TOOLS)/bin/k6: loadtest/k6/install
+	$(call headline,k6)
+	loadtest/k6/install && touch $@
+
 .PHONY: bench fuzz docs
 bench: ## Measure the gateway beside the floor and its peers (some 20 minutes)
 	loadtest/bench/run
