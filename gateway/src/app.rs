@@ -50,6 +50,7 @@ pub fn serve(config: Config) -> Result<()> {
 }
 
 async fn run(config: Config) -> Result<()> {
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let tasks = Tasks::default();
     let health = Health::default();
     let registry = ops::metrics::registry()?;

@@ -29,7 +29,7 @@ pub(super) fn run(file: ConfigFile) -> Result<()> {
 
 /// Reads the keys that tokens are verified with, as `serve` does; gives lines of warnings, or the problems.
 fn keys(config: &Config) -> Result<String, Vec<String>> {
-    let mut warnings = String::new();
+    let mut warnings: String = config.warnings().iter().map(|warning| format!("  warning: {warning}\n")).collect();
     let mut problems = Vec::new();
     let with_tokens = |(_, namespace): &(usize, &Namespace)| namespace.auth.method == AuthMethod::Jwt;
     for (n, namespace) in config.namespaces.iter().enumerate().filter(with_tokens) {

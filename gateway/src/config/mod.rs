@@ -30,6 +30,7 @@ mod tls;
 mod units;
 mod upstream;
 mod validate;
+mod warnings;
 
 use std::borrow::Cow;
 
