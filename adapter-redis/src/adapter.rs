@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
+use crate::canary::Canary;
 use crate::log::{Logs, Part, ReadError, ReadLimit};
 use crate::nodes::{Nodes, Tag, TagTaken};
 use crate::notices::{Notice, NoticeId, Notices, Reason};
@@ -38,6 +39,7 @@ pub struct RedisAdapter<H: Host> {
     notices: Arc<Notices>,
     revocations: Revocations,
     questions: Arc<Questions>,
+    canary: Arc<Canary>,
     nodes: Nodes,
     tag: Tag,
 }
@@ -51,8 +53,15 @@ impl<H: Host> RedisAdapter<H> {
         let instance = hex::encode(rand::random::<[u8; 8]>());
         let logs = Arc::new(Logs::new(Arc::clone(&shard), Arc::clone(&host)));
         let questions = Arc::new(Questions::new(Arc::clone(&shard), tag.clone()));
-        let bus =
-            Bus::new(Arc::clone(&shard), Arc::clone(&host), Arc::clone(&logs), Arc::clone(&questions), tag.clone());
+        let canary = Arc::new(Canary::new(Arc::clone(&shard), Arc::clone(&questions), tag.clone()));
+        let bus = Bus::new(
+            Arc::clone(&shard),
+            Arc::clone(&host),
+            Arc::clone(&logs),
+            Arc::clone(&questions),
+            Arc::clone(&canary),
+            tag.clone(),
+        );
         Arc::new(RedisAdapter {
             publisher: Publisher::new(Arc::clone(&shard), &instance),
             sessions: Sessions::new(Arc::clone(&shard), tag.clone(), Arc::clone(&notices)),
@@ -62,6 +71,7 @@ impl<H: Host> RedisAdapter<H> {
             logs,
             bus,
             questions,
+            canary,
             notices,
             tag,
         })
@@ -320,10 +330,10 @@ impl<H: Host> RedisAdapter<H> {
         let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(hex::encode(own.unwrap_or(&fresh))).arg("NX");
-        up.commands.send(set).await.map_err(|_| Unavailable)?;
+        up.send(set).await.map_err(|_| Unavailable)?;
         let mut get = redis::cmd("GET");
         get.arg(&key);
-        let secret = text(up.commands.send(get).await.map_err(|_| Unavailable)?)?;
+        let secret = text(up.send(get).await.map_err(|_| Unavailable)?)?;
         hex::decode(secret).map_err(|_| Unavailable)
     }
 
@@ -336,8 +346,14 @@ impl<H: Host> RedisAdapter<H> {
         let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut ask = redis::cmd("SISMEMBER");
         ask.arg(key).arg(member);
-        let answer = up.commands.send(ask).await.map_err(|_| Unavailable)?;
+        let answer = up.send(ask).await.map_err(|_| Unavailable)?;
         Ok(matches!(answer, redis::Value::Int(1)))
+    }
+
+    /// Sends canaries, until `stop`: [`Host::canary`] hears each. For who wants
+    /// to know how late it is.
+    pub async fn watch_lag(&self, stop: CancellationToken) {
+        self.canary.run(stop).await;
     }
 
     /// Its tasks, by name; each ends at `stop`.

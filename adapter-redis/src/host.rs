@@ -1,5 +1,7 @@
 //! What the adapter calls on the program that it serves.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -26,6 +28,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// All up to here has been delivered.
     fn position(&self, id: Id);
+
+    /// All that was published before this time is delivered
+    /// ([`crate::RedisAdapter::watch_lag`]).
+    fn canary(&self, _sent: Instant) {}
 
     /// Whether more is taken; while not, `deliver` waits for [`Host::space`].
     fn has_space(&self) -> bool;

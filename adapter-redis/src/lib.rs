@@ -17,8 +17,10 @@
 //!   was, whichever node does it.
 //! - *Revocations* ([`revocations`]): tokens that are valid no more.
 //! - *Link* ([`shard`]): one Redis, its epoch, and what to believe of it.
+//! - *Canary* ([`canary`]): how late this node hears what is published.
 //!
-//! Here are no types of the gateway: it is called through [`Host`].
+//! Here are no types of the gateway: it is called through [`Host`], and counts
+//! through [`Observer`].
 //!
 //! With the feature `socketioxide`, the module of that name is an adapter for
 //! socketioxide servers, which makes such a server one more node.
@@ -36,6 +38,7 @@
 
 mod adapter;
 mod bus;
+mod canary;
 mod event;
 mod host;
 mod intervals;
@@ -47,6 +50,7 @@ mod mutation;
 mod names;
 mod nodes;
 mod notices;
+mod observer;
 mod place;
 mod publish;
 mod questions;
@@ -69,6 +73,7 @@ pub use log::{Part, ReadError, ReadLimit};
 pub use names::{Names, Room, RoomKey};
 pub use nodes::{Tag, TagTaken};
 pub use notices::{Change, Notice, NoticeId, NoticeOf, Reason};
+pub use observer::{Command, Fault, LinkKind, Observer, Script};
 pub use place::{BadPlace, Epoch, Id, Place};
 pub use publish::{Accepted, Idempotency, Item, PublishError};
 pub use questions::Answers;

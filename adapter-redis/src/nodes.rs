@@ -103,7 +103,7 @@ impl Nodes {
         let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut command = redis::cmd("HGETALL");
         command.arg(self.shard.names.nodes());
-        let listed = up.commands.send(command).await.map_err(|_| Unavailable)?;
+        let listed = up.send(command).await.map_err(|_| Unavailable)?;
         read(listed).ok_or(Unavailable)
     }
 
@@ -145,7 +145,7 @@ impl Nodes {
             let mut command = redis::cmd("HDEL");
             command.arg(self.shard.names.nodes()).arg(self.tag.as_str());
             // it expires otherwise
-            let _ = up.commands.send(command).await;
+            let _ = up.send(command).await;
         }
     }
 }

@@ -142,6 +142,7 @@ impl Notices {
         let mut reply = array(self.shard.call(Script::ClaimNotices, &[], call).await?)?.into_iter();
         let dropped = number(reply.next().unwrap_or(Value::Nil))?;
         let before = self.dropped.swap(dropped, Ordering::Relaxed);
+        self.shard.settings.observer.notices_dropped(dropped);
         if dropped > before {
             tracing::warn!(dropped = dropped - before, "too many notices wait: some are never told");
         }

@@ -88,12 +88,16 @@ impl Questions {
         Ok(Answers { partial: answers.len() < asked, answers })
     }
 
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer
+    }
+
     /// Answers who hears the channel.
-    async fn publish(&self, channel: &str, record: Bytes) -> Result<usize, Unavailable> {
+    pub(crate) async fn publish(&self, channel: &str, record: Bytes) -> Result<usize, Unavailable> {
         let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
         let mut command = redis::cmd("PUBLISH");
         command.arg(channel).arg(&record[..]);
-        match up.commands.send(command).await {
+        match up.send(command).await {
             Ok(Value::Int(count)) => Ok(usize::try_from(count).unwrap_or_default()),
             Ok(_) => Err(Unavailable),
             Err(error) => {

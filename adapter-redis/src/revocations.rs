@@ -79,7 +79,7 @@ impl Revocations {
             command.arg(self.key(namespace, *kind));
         });
         let up = self.shard.up(Instant::now() + self.shard.settings.patience).await?;
-        let values = match up.commands.send(command).await {
+        let values = match up.send(command).await {
             Ok(values) => values,
             Err(error) => {
                 if error.is_io_error() || error.is_timeout() {

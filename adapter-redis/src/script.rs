@@ -11,7 +11,7 @@ use crate::mutation::mutated;
 
 /// The scripts by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Script {
+pub enum Script {
     OpenEpoch,
     Publish,
     Tick,
@@ -34,7 +34,7 @@ pub(crate) enum Script {
 }
 
 impl Script {
-    pub(crate) const ALL: [Script; 19] = [
+    pub const ALL: [Script; 19] = [
         Script::OpenEpoch,
         Script::Publish,
         Script::Tick,
@@ -55,6 +55,31 @@ impl Script {
         Script::SettleNotices,
         Script::Revoke,
     ];
+
+    /// For a metric: the name of its file.
+    pub fn label(self) -> &'static str {
+        match self {
+            Script::OpenEpoch => "open_epoch",
+            Script::Publish => "publish",
+            Script::Tick => "tick",
+            Script::Head => "head",
+            Script::Read => "read",
+            Script::OpenSession => "open_session",
+            Script::RestoreSession => "restore_session",
+            Script::TakeOver => "take_over",
+            Script::Attach => "attach",
+            Script::ChangeRooms => "change_rooms",
+            Script::Refresh => "refresh",
+            Script::Detach => "detach",
+            Script::EndSession => "end_session",
+            Script::Operate => "operate",
+            Script::Sweep => "sweep",
+            Script::Presence => "presence",
+            Script::ClaimNotices => "claim_notices",
+            Script::SettleNotices => "settle_notices",
+            Script::Revoke => "revoke",
+        }
+    }
 
     /// What it is made of: parts that several begin with, and its own file.
     fn parts(self) -> (&'static [&'static str], &'static str) {

@@ -1,8 +1,10 @@
 //! What the adapter is made with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Format;
+use crate::observer::Unobserved;
+use crate::{Format, Observer};
 
 /// Bounds, times and names.
 #[derive(Debug, Clone)]
@@ -49,6 +51,8 @@ pub struct Settings {
     /// Back-off between attempts to connect: from the first to the last,
     /// doubled each time, each between half of it and all.
     pub back_off: (Duration, Duration),
+    /// Is told what happens; by default nobody is.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Default for Settings {
@@ -73,6 +77,7 @@ impl Default for Settings {
             readers: 2,
             anew_on_new_epoch: false,
             back_off: (Duration::from_millis(50), Duration::from_secs(3)),
+            observer: Arc::new(Unobserved),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::ops::{self, Health};
 use crate::peers::{PeerMetrics, Peers};
 use crate::publish::{self, ApiKeys, PublishMetrics, PublishState};
 use crate::rooms::mailbox::Mailbox;
-use crate::rooms::{RoomMetrics, Router, WorkerPort};
+use crate::rooms::{self, AgeMetric, RoomMetrics, Router, WorkerPort};
 use crate::session::{Counter, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
 use crate::transport::{
@@ -72,7 +72,8 @@ async fn run(config: Config) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on the internal address {}", config.internal.listen))?;
     let internal_address = internal.local_addr()?;
-    let adapters = Adapters::new(&config, &namespaces, Arc::clone(&router) as _, internal_address)?;
+    AgeMetric::register(&registry, router.canary())?;
+    let adapters = Adapters::new(&config, &namespaces, Arc::clone(&router) as _, internal_address, &registry)?;
     let (adapter, directory) = (Arc::clone(&adapters.adapter), Arc::clone(&adapters.directory));
     let upkeep = Arc::clone(&adapter);
     let stop = tasks.stop().clone();
@@ -83,7 +84,7 @@ async fn run(config: Config) -> Result<()> {
         namespaces: rules,
         limits: session_limits(&config),
         adapter: Arc::clone(&adapter),
-        router,
+        router: Arc::clone(&router),
         metrics: SessionMetrics::register(&registry)?,
         sets: adapters.sets(),
     });
@@ -115,6 +116,11 @@ async fn run(config: Config) -> Result<()> {
     health.ask_adapter({
         let adapter = Arc::clone(&adapter);
         move || adapter.is_ready()
+    });
+    health.ask_canary({
+        let canary = Arc::clone(router.canary());
+        let late = if config.redis.is_used() { config.redis.unready_after } else { rooms::LATE };
+        move || canary.age() < late
     });
     let api = publish::router(PublishState {
         adapter,

@@ -87,6 +87,10 @@ impl Interest {
         (self.all(), ticket)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().rooms.len()
+    }
+
     pub(super) fn all(&self) -> Vec<RoomKey> {
         self.lock().rooms.keys().cloned().collect()
     }

@@ -21,10 +21,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Canary;
 use crate::host::Asked;
 use crate::log::{Logs, Part, ROOMS_PER_CALL, ReadError};
 use crate::mutation::mutated;
 use crate::nodes::Tag;
+use crate::observer::LinkKind;
 use crate::place::{Epoch, Id, Place};
 use crate::questions::Questions;
 use crate::record::Record;
@@ -46,6 +48,7 @@ pub(crate) struct Bus<H: Host> {
     host: Arc<H>,
     logs: Arc<Logs<H>>,
     questions: Arc<Questions>,
+    canary: Arc<Canary>,
     tag: Tag,
     interest: Interest,
     /// The last epoch of which the host was told.
@@ -77,6 +80,7 @@ impl<H: Host> Bus<H> {
         host: Arc<H>,
         logs: Arc<Logs<H>>,
         questions: Arc<Questions>,
+        canary: Arc<Canary>,
         tag: Tag,
     ) -> Self {
         Bus {
@@ -84,6 +88,7 @@ impl<H: Host> Bus<H> {
             host,
             logs,
             questions,
+            canary,
             tag,
             interest: Interest::new(),
             known: Mutex::new(None),
@@ -112,14 +117,20 @@ impl<H: Host> Bus<H> {
 
     async fn keep(&self) {
         let mut back_off = BackOff::new(self.shard.settings.back_off);
+        let observer = &self.shard.settings.observer;
         loop {
             let inbox = Arc::new(Inbox::new(self.shard.settings.inbox));
             match self.shard.server().subscriber(Arc::clone(&inbox)).await {
                 Ok(subscriber) => {
+                    observer.linked(LinkKind::Subscriber);
                     let broken = self.serve(subscriber, &inbox, &mut back_off).await;
+                    observer.broke(LinkKind::Subscriber);
                     tracing::warn!(reason = ?broken, "the subscription to redis has ended; catching up");
                 }
-                Err(error) => back_off.failed(&error),
+                Err(error) => {
+                    observer.unreachable(LinkKind::Subscriber);
+                    back_off.failed(&error);
+                }
             }
             back_off.wait().await;
         }
@@ -183,9 +194,10 @@ impl<H: Host> Bus<H> {
 
     /// Subscribes to what is wanted and unsubscribes from what is not.
     async fn follow_interest(&self, subscriber: &mut dyn Subscriber) -> Broken {
-        let linger = self.shard.settings.linger;
+        let (linger, observer) = (self.shard.settings.linger, &self.shard.settings.observer);
         let mut sweep = Instant::now() + linger;
         loop {
+            observer.hears(self.interest.len());
             let wanted = tokio::select! {
                 biased;
                 () = self.interest.wanted() => true,
@@ -269,6 +281,11 @@ impl<H: Host> Bus<H> {
             Record::Fence { generation, socket, namespace } => self.host.fence(&namespace, &socket, generation),
             Record::Acknowledge(question, event) => self.host.asked(question, Asked::Acknowledge(event)),
             Record::Operate(question, operation) => self.host.asked(question, Asked::Operate(operation)),
+            Record::Answer { number: Canary::NUMBER, answer } => {
+                if let Some(sent) = self.canary.sent(&answer) {
+                    self.host.canary(sent);
+                }
+            }
             Record::Answer { number, answer } => self.questions.answer(number, answer),
         }
         Ok(())
@@ -298,6 +315,7 @@ impl<H: Host> Bus<H> {
     /// Delivers what the logs of this node's rooms hold after its position.
     async fn catch_up(&self, inbox: &Inbox) -> Result<(), Broken> {
         self.host.announce();
+        let (began, mut replayed) = (Instant::now(), None);
         loop {
             if inbox.has_overflowed() {
                 // what comes from now on is kept; what came before is in the log
@@ -315,6 +333,7 @@ impl<H: Host> Bus<H> {
             }
             if !epochs.is_first() && self.known.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 self.host.new_epoch();
+                self.shard.settings.observer.new_epoch();
             }
             let mut rooms = self.interest.all();
             // who hears all rooms does not catch up
@@ -327,26 +346,31 @@ impl<H: Host> Bus<H> {
             }
             let from = if mutated!(CatchUpFromNow) { through.id } else { from };
             let is_behind = position > Id::ZERO && from < through.id;
-            if is_behind && !self.replay(&rooms, epochs.current(), from, through.id).await? {
-                continue;
+            if is_behind {
+                let Some(messages) = self.replay(&rooms, epochs.current(), from, through.id).await? else { continue };
+                *replayed.get_or_insert(0) += messages;
             }
             self.shard.reached(through.id);
             self.host.position(through.id);
             if !inbox.has_overflowed() {
+                if let Some(messages) = replayed {
+                    self.shard.settings.observer.caught_up(messages, began.elapsed());
+                }
                 return Ok(());
             }
         }
     }
 
     /// Delivers (from, through] of all rooms, in one order. What is too much
-    /// at once is read in shorter spans of time. False when another epoch has
-    /// begun meanwhile.
-    async fn replay(&self, rooms: &[RoomKey], epoch: Epoch, from: Id, through: Id) -> Result<bool, Broken> {
-        let mut spans = vec![(from, through)];
+    /// at once is read in shorter spans of time. Answers how many messages it
+    /// were; `None` when another epoch has begun meanwhile.
+    async fn replay(&self, rooms: &[RoomKey], epoch: Epoch, from: Id, through: Id) -> Result<Option<usize>, Broken> {
+        let (mut spans, mut count) = (vec![(from, through)], 0);
         while let Some((after, through)) = spans.pop() {
             match self.collect(rooms, epoch, after, through).await {
                 Ok(messages) => {
                     tracing::debug!(messages = messages.len(), rooms = rooms.len(), "caught up from the log");
+                    count += messages.len();
                     for (id, message) in messages {
                         self.hand_out(message).await;
                         self.shard.reached(id);
@@ -358,11 +382,11 @@ impl<H: Host> Bus<H> {
                     spans.extend([(middle, through), (after, middle)]);
                 }
                 Err(ReadError::TooMuch | ReadError::Trimmed) => self.host.lost(rooms.to_vec()),
-                Err(ReadError::OtherEpoch) => return Ok(false),
+                Err(ReadError::OtherEpoch) => return Ok(None),
                 Err(ReadError::Unavailable(_)) => return Err(Broken::NotCaughtUp),
             }
         }
-        Ok(true)
+        Ok(Some(count))
     }
 
     async fn collect(

@@ -214,7 +214,7 @@ impl Publisher {
         let timeout = self.shard.settings.patience.as_millis() / 2;
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(u64::try_from(timeout).unwrap_or(u64::MAX));
-        match up.commands.send(wait).await {
+        match up.send(wait).await {
             Ok(Value::Int(replicas)) => replicas >= i64::from(wanted),
             _ => false,
         }

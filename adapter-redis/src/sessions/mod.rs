@@ -375,7 +375,7 @@ impl Sessions {
         let up = self.shard.up(tokio::time::Instant::now() + self.shard.settings.patience).await?;
         let mut command = redis::cmd("SSCAN");
         command.arg(index).arg(cursor).arg("COUNT").arg(OPERATE_CHUNK);
-        let reply = array(up.commands.send(command).await.map_err(|_| Unavailable)?)?;
+        let reply = array(up.send(command).await.map_err(|_| Unavailable)?)?;
         let mut reply = reply.into_iter();
         let next = text(reply.next().unwrap_or(Value::Nil))?.parse().map_err(|_| Unavailable)?;
         Ok((next, texts(reply.next().unwrap_or(Value::Nil))?))

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::names::Names;
+use crate::observer::{Command, LinkKind, Observer};
 use crate::place::{Epoch, Id, Place};
 use crate::script::{Digests, Script};
 use crate::server::{Commands, Server};
@@ -63,14 +64,15 @@ pub(crate) struct Up {
     /// Further connections to the same server, for long replies.
     pub(crate) readers: Readers,
     digests: Digests,
+    observer: Arc<dyn Observer>,
     pub(crate) epoch: Epoch,
     /// Keys that the server had evicted.
     evicted: u64,
 }
 
 /// Why a script was not carried out, or is not known to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
     /// Nothing was done: the epoch or the run of Redis is another. It has been
     /// looked up.
     Moved,
@@ -80,6 +82,31 @@ pub(crate) enum Fault {
     Unknown,
     /// The script failed, perhaps half way.
     Failed,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 4] = [Fault::Moved, Fault::Refused, Fault::Unknown, Fault::Failed];
+
+    /// For a metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Fault::Moved => "moved",
+            Fault::Refused => "refused",
+            Fault::Unknown => "unknown",
+            Fault::Failed => "failed",
+        }
+    }
+}
+
+impl Up {
+    /// A command that is no script.
+    pub(crate) async fn send(&self, command: Cmd) -> Result<Value, RedisError> {
+        let began = Instant::now();
+        let answer = self.commands.send(command).await;
+        let fault = |error: &RedisError| if error.code().is_some() { Fault::Failed } else { Fault::Unknown };
+        self.observer.asked(Command::Plain, began.elapsed(), answer.as_ref().err().map(fault));
+        answer
+    }
 }
 
 impl Shard {
@@ -198,10 +225,15 @@ impl Shard {
         }
         command.arg(up.epoch.to_string());
         arguments(&mut command);
-        match commands.send(command).await {
+        let began = Instant::now();
+        let answer = commands.send(command).await;
+        let took = began.elapsed();
+        let answer = match answer {
             Ok(value) => Ok(value),
             Err(error) => Err(self.judge(up, script, error).await),
-        }
+        };
+        self.settings.observer.asked(Command::Script(script), took, answer.as_ref().err().copied());
+        answer
     }
 
     async fn judge(&self, up: &Arc<Up>, script: Script, error: RedisError) -> Fault {
@@ -254,13 +286,16 @@ impl Shard {
 
     /// This connection is not used any more.
     pub(crate) fn broken(&self, up: &Arc<Up>) {
-        self.link.send_if_modified(|link| {
+        let was_up = self.link.send_if_modified(|link| {
             let is_up = matches!(link, Link::Up(now) if Arc::ptr_eq(now, up));
             if is_up {
                 *link = Link::Down;
             }
             is_up
         });
+        if was_up {
+            self.settings.observer.broke(LinkKind::Commands);
+        }
     }
 
     /// Opens a connection and makes it the link.
@@ -279,7 +314,14 @@ impl Shard {
             *epochs = next;
         }
         let readers = Readers::new(&self.server, self.settings.readers);
-        let up = Up { commands, readers, digests: opened.digests, epoch: opened.epoch, evicted: opened.info.evicted };
+        let up = Up {
+            commands,
+            readers,
+            digests: opened.digests,
+            observer: Arc::clone(&self.settings.observer),
+            epoch: opened.epoch,
+            evicted: opened.info.evicted,
+        };
         self.link.send_replace(Link::Up(Arc::new(up)));
         Ok(())
     }
@@ -287,7 +329,9 @@ impl Shard {
     async fn connect(&self) -> Result<(), RedisError> {
         let commands = self.server.commands().await?;
         let _one = self.opening.lock().await;
-        self.open(commands).await
+        self.open(commands).await?;
+        self.settings.observer.linked(LinkKind::Commands);
+        Ok(())
     }
 
     /// Keeps the link up, until `stop`.
@@ -311,6 +355,7 @@ impl Shard {
                     }
                     None => {
                         if let Err(error) = self.connect().await {
+                            self.settings.observer.unreachable(LinkKind::Commands);
                             back_off.failed(&error);
                             back_off.wait().await;
                         }

@@ -26,7 +26,7 @@ mod revocation;
 mod session;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -158,6 +158,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Tells every worker that all up to `position` has been delivered.
     fn tick(&self, position: Position);
+
+    /// Tells every worker that all that was published before this time has
+    /// been delivered: how late that is shows how late messages are. Once a
+    /// second, while all is well.
+    fn canary(&self, _sent: Instant) {}
 
     /// Whether every worker takes more; while not, `deliver` waits for
     /// [`Node::space`].

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use adapter_redis as redis;
 use anyhow::{Context, Result};
+use prometheus::Registry as MetricsRegistry;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
-use crate::adapter::redis::RedisAdapter;
+use crate::adapter::redis::{RedisAdapter, RedisMetrics};
 use crate::adapter::{Adapter, Node, Sets};
 use crate::config::{Config, OnEpochChange};
 use crate::message::{Namespaces, NodeTag};
@@ -23,12 +24,13 @@ pub(super) struct Adapters {
 
 impl Adapters {
     /// Over Redis where one is configured; `advertise`: where other nodes reach
-    /// this one.
+    /// this one; `metrics`: where it registers what it counts.
     pub(super) fn new(
         config: &Config,
         namespaces: &Namespaces,
         node: Arc<dyn Node>,
         internal: std::net::SocketAddr,
+        metrics: &MetricsRegistry,
     ) -> Result<Self> {
         if !config.redis.is_used() {
             let adapter = Arc::new(MemoryAdapter::new(memory_limits(config), node, system_clock()));
@@ -39,7 +41,8 @@ impl Adapters {
         )?;
         let server = redis::server::RedisServer::new(address(config)?).context("redis cannot be used")?;
         let tag = NodeTag::random();
-        let settings = settings(config, advertise);
+        let settings =
+            redis::Settings { observer: Arc::new(RedisMetrics::register(metrics)?), ..settings(config, advertise) };
         let unready_after = config.redis.unready_after;
         let adapter = RedisAdapter::new(Arc::new(server), settings, tag, namespaces.clone(), node, unready_after);
         let adapter = Arc::new(adapter);

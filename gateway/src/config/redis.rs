@@ -44,7 +44,8 @@ pub struct Redis {
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-type" = "duration"))]
     pub patience: Duration,
-    /// Time without Redis after which this node is not ready. Default: `"5s"`.
+    /// Time without Redis after which this node is not ready; also the most by which it may be behind with what is
+    /// published. The default is three missed ticks, and a little. Default: `"3s 500ms"`.
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-type" = "duration"))]
     pub unready_after: Duration,
@@ -126,7 +127,7 @@ impl Default for Redis {
             prefix: "carillon".to_owned(),
             timeout: Duration::from_secs(2),
             patience: Duration::from_secs(5),
-            unready_after: Duration::from_secs(5),
+            unready_after: Duration::from_millis(3500),
             on_epoch_change: OnEpochChange::Keep,
             wait_replicas: 0,
             inbox: 64 << 20,

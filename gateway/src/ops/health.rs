@@ -13,6 +13,8 @@ pub enum NotReady {
     Draining,
     /// The adapter accepts no publishes.
     AdapterUnavailable,
+    /// What is published comes to its clients too late.
+    Behind,
 }
 
 impl NotReady {
@@ -22,6 +24,7 @@ impl NotReady {
             NotReady::Starting => "starting",
             NotReady::Draining => "draining",
             NotReady::AdapterUnavailable => "adapter_unavailable",
+            NotReady::Behind => "behind",
         }
     }
 }
@@ -35,8 +38,11 @@ pub struct Health(Arc<State>);
 struct State {
     started: AtomicBool,
     draining: AtomicBool,
-    adapter: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    adapter: OnceLock<Question>,
+    canary: OnceLock<Question>,
 }
+
+type Question = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl Health {
     /// Asks `is_ready` about the adapter at each question, so that nobody has
@@ -44,6 +50,12 @@ impl Health {
     /// be available.
     pub fn ask_adapter(&self, is_ready: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.0.adapter.set(Box::new(is_ready));
+    }
+
+    /// The same about the way of messages to clients: whether it is as short as
+    /// it should be.
+    pub fn ask_canary(&self, is_in_time: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.canary.set(Box::new(is_in_time));
     }
 
     /// Both listeners are bound and everything behind them runs.
@@ -62,11 +74,12 @@ impl Health {
 
     /// Why not; empty while ready.
     pub fn reasons(&self) -> Vec<NotReady> {
-        let adapter_ready = self.0.adapter.get().is_none_or(|is_ready| is_ready());
+        let says_no = |question: &OnceLock<Question>| question.get().is_some_and(|ask| !ask());
         [
             (!self.0.started.load(Ordering::Relaxed), NotReady::Starting),
             (self.0.draining.load(Ordering::Relaxed), NotReady::Draining),
-            (!adapter_ready, NotReady::AdapterUnavailable),
+            (says_no(&self.0.adapter), NotReady::AdapterUnavailable),
+            (says_no(&self.0.canary), NotReady::Behind),
         ]
         .into_iter()
         .filter_map(|(applies, reason)| applies.then_some(reason))
@@ -96,7 +109,9 @@ mod tests {
         assert_eq!(health.reasons(), [NotReady::AdapterUnavailable]);
         available.store(true, Ordering::Relaxed);
         assert!(health.clone().is_ready());
+        health.ask_canary(|| false);
+        assert_eq!(health.reasons(), [NotReady::Behind]);
         health.draining();
-        assert_eq!(health.reasons(), [NotReady::Draining]);
+        assert_eq!(health.reasons(), [NotReady::Draining, NotReady::Behind]);
     }
 }

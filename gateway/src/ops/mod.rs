@@ -9,8 +9,8 @@
 //! registers with.
 //!
 //! Invariants: no global registry; `/healthz` depends on nothing but that the
-//! process answers; a node that drains or whose adapter accepts no publishes
-//! is not ready.
+//! process answers; a node that drains, whose adapter accepts no publishes or
+//! that is behind with what is published is not ready.
 //!
 //! Failures: a registry that cannot be written is answered with 500 and told
 //! in the log.
@@ -60,7 +60,7 @@ pub(crate) async fn healthz() -> Response {
 
 /// Whether this node should be given work.
 ///
-/// Reasons against it: `starting`, `draining`, `adapter_unavailable`.
+/// Reasons against it: `starting`, `draining`, `adapter_unavailable`, `behind`.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -15,6 +15,15 @@ pub enum Version {
 }
 
 impl Version {
+    pub const ALL: [Version; 1] = [Version::V4];
+
+    /// For a metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Version::V4 => "eio4",
+        }
+    }
+
     /// The value of the `EIO` query parameter.
     pub fn from_query(value: &str) -> Option<Self> {
         match value {
@@ -35,6 +44,18 @@ impl Version {
 pub enum TransportKind {
     Polling,
     WebSocket,
+}
+
+impl TransportKind {
+    pub const ALL: [TransportKind; 2] = [TransportKind::Polling, TransportKind::WebSocket];
+
+    /// For a metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            TransportKind::Polling => "polling",
+            TransportKind::WebSocket => "websocket",
+        }
+    }
 }
 
 /// What a client sends at this level.

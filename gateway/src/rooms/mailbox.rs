@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, mpsc};
@@ -16,6 +17,8 @@ pub enum Delivery {
     Message(Arc<Message>),
     /// All up to here has been delivered.
     Tick(Position),
+    /// All that was published before this time has been delivered.
+    Canary(Instant),
     /// Messages of these rooms were missed and cannot be had any more: what
     /// follows must not reach their members.
     Lost {
@@ -30,14 +33,21 @@ pub enum Delivery {
 /// waits at once.
 #[derive(Debug)]
 pub struct Mailbox {
-    waiting: Mutex<Vec<Delivery>>,
-    /// Of the messages in `waiting`.
+    waiting: Mutex<Waiting>,
+    /// Of the messages that wait.
     bytes: AtomicUsize,
     worker: AtomicWaker,
     /// Told when a full mailbox was emptied; shared by all of a router's.
     space: Arc<Notify>,
     /// Bytes.
     capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    deliveries: Vec<Delivery>,
+    /// Since when.
+    since: Option<Instant>,
 }
 
 impl Mailbox {
@@ -52,7 +62,9 @@ impl Mailbox {
         if let Delivery::Message(message) = &delivery {
             self.bytes.fetch_add(message.len(), Ordering::Relaxed);
         }
-        waiting.push(delivery);
+        // one look at the clock for all that is taken together
+        waiting.since.get_or_insert_with(Instant::now);
+        waiting.deliveries.push(delivery);
     }
 
     /// Wakes the worker for what was put: once for many, so that it takes them
@@ -66,34 +78,33 @@ impl Mailbox {
     }
 
     /// Waits until something is there, then moves all of it to `batch`, which
-    /// must be empty. Cancel safe.
-    pub async fn take(&self, batch: &mut Vec<Delivery>) {
+    /// must be empty; answers since when the first of it has waited. Cancel
+    /// safe.
+    pub async fn take(&self, batch: &mut Vec<Delivery>) -> Instant {
         poll_fn(|context| {
-            if self.try_take(batch) {
-                return Poll::Ready(());
+            if let Some(since) = self.try_take(batch) {
+                return Poll::Ready(since);
             }
             self.worker.register(context.waker());
-            if self.try_take(batch) { Poll::Ready(()) } else { Poll::Pending }
+            self.try_take(batch).map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
+        .await
     }
 
-    fn try_take(&self, batch: &mut Vec<Delivery>) -> bool {
-        let was_full = {
+    fn try_take(&self, batch: &mut Vec<Delivery>) -> Option<Instant> {
+        let (since, was_full) = {
             let mut waiting = self.lock();
-            if waiting.is_empty() {
-                return false;
-            }
-            std::mem::swap(&mut *waiting, batch);
-            self.bytes.swap(0, Ordering::Relaxed) > self.capacity
+            let since = waiting.since.take()?;
+            std::mem::swap(&mut waiting.deliveries, batch);
+            (since, self.bytes.swap(0, Ordering::Relaxed) > self.capacity)
         };
         if was_full {
             self.space.notify_waiters();
         }
-        true
+        Some(since)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Delivery>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

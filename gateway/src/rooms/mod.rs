@@ -4,7 +4,8 @@
 //! hands a message to the [`Router`], once; the router puts it into the
 //! [`mailbox`] of each worker that has members of its rooms; the worker's shard
 //! offers it to each member's feed and queues it. So a message costs a worker
-//! one wake-up however many recipients it has, and no other worker any.
+//! one wake-up however many recipients it has, and no other worker any. A
+//! [`Canary`] takes the same way once a second.
 //!
 //! Invariants: all mailboxes receive messages in the order of the adapter;
 //! a shard is touched by its own worker only; nothing here awaits.
@@ -12,11 +13,13 @@
 //! Limits: a mailbox is bounded in bytes. While one is full the router has no
 //! space, and whoever feeds it waits (`carillon_fanout_waits_total`).
 
+mod canary;
 pub mod mailbox;
 mod metrics;
 mod router;
 mod shard;
 
-pub use metrics::RoomMetrics;
+pub use canary::{Canary, LATE};
+pub use metrics::{AgeMetric, RoomMetrics};
 pub use router::{Command, CommandSender, Router, WorkerPort};
 pub use shard::{Recipient, Shard};

@@ -1,7 +1,7 @@
 //! From the adapter to the workers that a message concerns.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::adapter::{Node, Operation, Report};
 use crate::message::{Message, NamespaceId, Position, Room, SocketId};
 
+use super::canary::Canary;
 use super::mailbox::{Delivery, Mailbox};
 use super::metrics::RoomMetrics;
 
@@ -49,6 +50,7 @@ pub struct Router {
     /// By namespace: the workers of each room, as bits.
     index: Vec<Mutex<Index>>,
     space: Arc<Notify>,
+    canary: Arc<Canary>,
     metrics: RoomMetrics,
 }
 
@@ -61,7 +63,24 @@ impl Router {
     /// `space` must be the one that the mailboxes were made with.
     pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>, metrics: RoomMetrics) -> Self {
         assert!(workers.len() <= Self::MAX_WORKERS, "at most {} workers", Self::MAX_WORKERS);
-        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space, metrics }
+        let canary = Arc::new(Canary::new(workers.len()));
+        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space, canary, metrics }
+    }
+
+    /// How late this node is.
+    pub fn canary(&self) -> &Arc<Canary> {
+        &self.canary
+    }
+
+    /// This worker has taken the canary that was sent then.
+    pub fn took_canary(&self, worker: usize, sent: Instant) {
+        self.canary.took(worker, sent);
+        self.metrics.ticked(sent.elapsed());
+    }
+
+    /// A worker has written what was handed over to it then.
+    pub fn fanned_out(&self, since: Instant) {
+        self.metrics.fanned_out(since.elapsed());
     }
 
     /// This worker has its first members in these rooms.
@@ -126,6 +145,13 @@ impl Node for Router {
     fn tick(&self, position: Position) {
         for worker in &self.workers {
             worker.mailbox.put(Delivery::Tick(position));
+            worker.mailbox.announce();
+        }
+    }
+
+    fn canary(&self, sent: Instant) {
+        for worker in &self.workers {
+            worker.mailbox.put(Delivery::Canary(sent));
             worker.mailbox.announce();
         }
     }

@@ -90,6 +90,14 @@ impl Failure {
     fn refuse(code: &str, message: impl ToString) -> Self {
         Failure::Refuse { message: message.to_string(), data: json!({ "code": code }) }
     }
+
+    /// How a recovery that came to this is counted.
+    fn of_recovery(&self) -> Recovery {
+        match self {
+            Failure::Refuse { .. } | Failure::Unauthorized(_) => Recovery::Unauthorized,
+            Failure::Close(_) => Recovery::Unavailable,
+        }
+    }
 }
 
 impl From<CutError> for Failure {
@@ -125,9 +133,10 @@ impl Attempt<'_> {
             if self.rules.entry.on_recovery == OnRecovery::Authenticate {
                 identity = Some(self.authenticate().await?);
             }
-            let outcome = self.recover(&pid, earlier.offset, identity.as_ref()).await?;
-            metrics.recovered(outcome);
-            if matches!(outcome, Recovery::Recovered { .. }) {
+            let began = Instant::now();
+            let outcome = self.recover(&pid, earlier.offset, identity.as_ref()).await;
+            metrics.recovered(outcome.as_ref().map_or_else(Failure::of_recovery, |outcome| *outcome), began.elapsed());
+            if matches!(outcome?, Recovery::Recovered { .. }) {
                 return Ok(());
             }
         }

@@ -180,6 +180,7 @@ pub(super) async fn publish(socket: &Rc<Socket>, drafts: Vec<Draft>) -> Result<(
     let hears = |draft: &Draft| draft.rooms.iter().any(|room| socket.feed().borrow().stay(room).is_some());
     let own: Vec<bool> = drafts.iter().map(hears).collect();
     let published = worker.shared.adapter.publish(drafts).await;
+    worker.shared.metrics.published(published.iter().filter(|published| published.is_ok()).count());
     for (published, own) in published.into_iter().zip(own) {
         let published = published?;
         if own {

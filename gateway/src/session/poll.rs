@@ -55,7 +55,7 @@ impl Connection {
             let (sender, answer) = oneshot::channel();
             link.waiting = Some(sender);
             self.answer_poll(link);
-            self.wake_awaiting();
+            self.on_written();
             answer
         };
         let mut waiting = Waiting::new(&self);

@@ -110,7 +110,7 @@ impl Connection {
         *outbound = framed;
         self.format.set(self.format.get().upgraded());
         *self.upgraded.borrow_mut() = Some((stream, rest));
-        self.worker.shared.metrics.upgraded();
+        self.worker.shared.metrics.upgraded(self.version);
         self.wake();
     }
 }

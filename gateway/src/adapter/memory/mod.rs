@@ -337,7 +337,10 @@ impl Adapter for MemoryAdapter {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = tick.tick() => self.tick(),
+                due = tick.tick() => {
+                    self.tick();
+                    self.node.canary(due.into_std());
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The node, as the bus sees it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use adapter_redis::{Asked, Event, Host, Id, Place, Question, RoomKey};
 use async_trait::async_trait;
@@ -55,6 +56,10 @@ impl Host for Local {
 
     fn position(&self, id: Id) {
         self.node.tick(convert::position(id));
+    }
+
+    fn canary(&self, sent: Instant) {
+        self.node.canary(sent);
     }
 
     fn has_space(&self) -> bool {

@@ -7,6 +7,7 @@
 
 mod convert;
 mod host;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -32,6 +33,7 @@ use super::{
     Sets, TakeOverError, TakenOver, TokenFacts, Unavailable, Watch, WriteError,
 };
 use host::{Local, QUESTIONS, Work};
+pub use metrics::RedisMetrics;
 use wire::{Acknowledged, Answer, Asked};
 
 /// How long other nodes may take for an operation.
@@ -396,6 +398,11 @@ impl Adapter for RedisAdapter {
     async fn run(&self, stop: CancellationToken) {
         let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut tasks = JoinSet::new();
+        let (canary, until) = (Arc::clone(&self.inner), stop.clone());
+        tasks.spawn(async move {
+            canary.watch_lag(until).await;
+            "canary"
+        });
         for (name, task) in self.inner.tasks(&stop) {
             tasks.spawn(async move {
                 task.await;

@@ -59,6 +59,8 @@ pub struct Connection {
     pub(in crate::session) format: Cell<Format>,
     pub(in crate::session) link: RefCell<Link>,
     pub(in crate::session) outbound: RefCell<Outbound>,
+    /// Bytes in `outbound` when they were last counted.
+    counted: Cell<usize>,
     pub(in crate::session) sockets: RefCell<SmallVec<[Rc<Socket>; 1]>>,
     inbox: RefCell<VecDeque<Input>>,
     decoder: RefCell<Decoder>,
@@ -109,6 +111,7 @@ impl Connection {
             format: Cell::new(format),
             link: RefCell::new(link),
             outbound: RefCell::default(),
+            counted: Cell::new(0),
             sockets: RefCell::default(),
             inbox: RefCell::default(),
             decoder: RefCell::default(),
@@ -199,11 +202,12 @@ impl Connection {
     pub(in crate::session) fn give_back(self: &Rc<Self>, close: Close) -> SmallVec<[Rc<Socket>; 1]> {
         let worker = &self.worker;
         worker.remove(self);
+        worker.queue_changed(self.counted.take(), 0);
         let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
         for socket in &sockets {
             worker.cut(socket.namespace()).forget_all(socket);
         }
-        worker.shared.metrics.closed(close, self.transport());
+        worker.shared.metrics.closed(close, self.transport(), self.version);
         self.say_goodbye(close);
         tracing::debug!(connection = %self.id, reason = close.label(), namespaces = sockets.len(), "connection closed");
         sockets

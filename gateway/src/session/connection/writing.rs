@@ -64,12 +64,18 @@ impl Connection {
             Link::Polling(link) => self.answer_poll(link),
             Link::WebSocket(_) | Link::Closed => {}
         }
-        self.wake_awaiting();
+        self.on_written();
     }
 
-    /// Wakes the job that waits for what has been written.
-    pub(in crate::session) fn wake_awaiting(&self) {
-        if self.awaited.get().is_some_and(|bytes| self.outbound.borrow().bytes() <= bytes) {
+    /// Counts what is left, which is nothing for most, and wakes the job that
+    /// waits for what has been written.
+    pub(in crate::session) fn on_written(&self) {
+        let bytes = self.outbound.borrow().bytes();
+        let before = self.counted.replace(bytes);
+        if bytes != before {
+            self.worker.queue_changed(before, bytes);
+        }
+        if self.awaited.get().is_some_and(|awaited| bytes <= awaited) {
             self.wake();
         }
     }

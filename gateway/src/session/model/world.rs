@@ -83,6 +83,7 @@ impl World {
                     self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
                     shard.tick(position);
                 }
+                Delivery::Canary(_) => {}
                 Delivery::Lost { rooms, .. } => {
                     self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
                     place.lose(&shard, &rooms);

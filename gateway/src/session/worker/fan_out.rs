@@ -28,11 +28,11 @@ impl Worker {
     pub(super) async fn fan_out(self: Rc<Self>, mailbox: Arc<Mailbox>) {
         let (mut batch, mut messages) = (Vec::new(), Vec::new());
         loop {
-            tokio::select! {
+            let since = tokio::select! {
                 biased;
                 () = self.tasks.stop().cancelled() => return,
-                () = mailbox.take(&mut batch) => {}
-            }
+                since = mailbox.take(&mut batch) => since,
+            };
             let sent = self.hand_out(&mut batch, &mut messages);
             if batch.capacity() > 4096 {
                 batch = Vec::new();
@@ -42,6 +42,9 @@ impl Worker {
             self.shared.metrics.delivered(sent);
             while !self.flush_some() {
                 tokio::task::yield_now().await;
+            }
+            if sent > 0 {
+                self.shared.router.fanned_out(since);
             }
         }
     }
@@ -63,6 +66,7 @@ impl Worker {
             match other {
                 Delivery::Message(_) => {}
                 Delivery::Tick(position) => shard.tick(position),
+                Delivery::Canary(sent) => self.shared.router.took_canary(self.index, sent),
                 Delivery::Lost { namespace, rooms } => self.lose(&shard.members(namespace, &rooms)),
                 Delivery::BeginAnew(_done) => {
                     self.close_all(Close::Lost);
@@ -128,11 +132,25 @@ impl Worker {
         while !self.flush_some() {}
     }
 
+    /// A connection's outbound queue has grown or shrunk, in bytes.
+    pub(in crate::session) fn queue_changed(&self, before: usize, now: usize) {
+        self.queued.set(self.queued.get() + now as i64 - before as i64);
+    }
+
+    /// Once for many connections; the shared counter is not touched for each.
+    fn tell_queued(&self) {
+        let change = self.queued.take();
+        if change != 0 {
+            self.shared.metrics.queued(change);
+        }
+    }
+
     /// True when nothing is left.
     fn flush_some(&self) -> bool {
         let mut some = {
             let mut dirty = self.dirty.borrow_mut();
             if dirty.is_empty() {
+                self.tell_queued();
                 return true;
             }
             if dirty.len() <= FLUSH_CHUNK {
@@ -145,6 +163,7 @@ impl Worker {
         for connection in some.drain(..) {
             connection.flush();
         }
+        self.tell_queued();
         let mut dirty = self.dirty.borrow_mut();
         if dirty.capacity() == 0 {
             *dirty = some;

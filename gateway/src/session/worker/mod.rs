@@ -3,7 +3,7 @@
 mod fan_out;
 mod upkeep;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,6 +105,8 @@ pub struct Worker {
     /// The wheel has a deadline that the timer's task does not know.
     rescheduled: Notify,
     dirty: RefCell<Vec<Rc<Connection>>>,
+    /// Bytes by which the outbound queues have grown since the metric was told.
+    queued: Cell<i64>,
     pub(in crate::session) scratch: RefCell<Box<[u8]>>,
     /// Where packets are joined for one write.
     pub(in crate::session) write_scratch: RefCell<Box<[u8]>>,
@@ -153,6 +155,7 @@ impl Worker {
             refresh_now: Notify::new(),
             rescheduled: Notify::new(),
             dirty: RefCell::default(),
+            queued: Cell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             write_scratch: RefCell::new(vec![0; SCRATCH].into()),
             local: RefCell::default(),
@@ -179,7 +182,7 @@ impl Worker {
             Rc::clone(entry.insert(connection))
         };
         self.by_id.borrow_mut().insert(id, connection.key);
-        self.shared.metrics.opened(connection.transport());
+        self.shared.metrics.opened(connection.transport(), connection.version);
         self.greet(&connection);
         connection.schedule();
         self.tasks.spawn_local(task::run(Rc::clone(&connection), input));
