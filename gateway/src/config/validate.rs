@@ -6,7 +6,7 @@ mod templates;
 mod tls;
 mod upstream;
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
@@ -66,6 +66,13 @@ impl Check {
     fn that(&mut self, holds: bool, at: &str, message: impl Into<String>) {
         if !holds {
             self.found.push((key(at), message.into()));
+        }
+    }
+
+    /// A file that is named must be there.
+    fn file(&mut self, file: Option<&Path>, at: &str) {
+        if let Some(file) = file.filter(|file| !file.is_file()) {
+            self.that(false, at, format!("no such file: {}", file.display()));
         }
     }
 
@@ -168,10 +175,7 @@ impl Check {
         self.that(pair, "redis.key_file", "`cert_file` and `key_file` go together");
         for (at, file) in [("ca_file", &redis.ca_file), ("cert_file", &redis.cert_file), ("key_file", &redis.key_file)]
         {
-            let missing = file.as_ref().filter(|file| !file.is_file());
-            if let Some(file) = missing {
-                self.that(false, &format!("redis.{at}"), format!("no such file: {}", file.display()));
-            }
+            self.file(file.as_deref(), &format!("redis.{at}"));
         }
     }
 

@@ -98,9 +98,10 @@ impl Check {
         ] {
             let Some(file) = file else { continue };
             let at = format!("{at}.{key}");
-            if !file.is_file() {
-                self.that(false, &at, format!("no such file: {}", file.display()));
-            } else if let Err(error) = File::open(file) {
+            self.file(Some(file), &at);
+            if file.is_file()
+                && let Err(error) = File::open(file)
+            {
                 self.that(false, &at, format!("cannot read {}: {error}", file.display()));
             }
         }

@@ -35,10 +35,7 @@ impl Check {
         }
         let before = self.found.len();
         for (key, file) in files {
-            let missing = file.as_ref().filter(|file| !file.is_file());
-            if let Some(file) = missing {
-                self.that(false, &format!("{table}.{key}"), format!("no such file: {}", file.display()));
-            }
+            self.file(file.as_deref(), &format!("{table}.{key}"));
         }
         if self.found.len() > before {
             return;

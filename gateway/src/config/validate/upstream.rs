@@ -81,12 +81,6 @@ impl Check {
             Err(error) => self.that(false, &format!("{at}_file"), error.to_string()),
         }
     }
-
-    fn file(&mut self, file: Option<&Path>, at: &str) {
-        if let Some(file) = file.filter(|file| !file.is_file()) {
-            self.that(false, at, format!("no such file: {}", file.display()));
-        }
-    }
 }
 
 #[cfg(test)]
