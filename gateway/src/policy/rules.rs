@@ -1,6 +1,7 @@
 //! The rules of a namespace, compiled.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use super::template::{RenderError, RoomTemplate, TemplateError};
 pub struct NamespacePolicy {
     pub join: Vec<JoinRule>,
     pub emit: Vec<Emission>,
-    events: HashMap<String, Rule>,
+    events: HashMap<String, Arc<Rule>>,
     /// Some rule for events needs the payload of CONNECT.
     pub keeps_auth: bool,
     /// Some room that is joined on connect does.
@@ -108,15 +109,15 @@ impl NamespacePolicy {
         let events = namespace
             .events
             .iter()
-            .map(|rule| Ok((rule.event.clone(), Rule::compile(rule)?)))
+            .map(|rule| Ok((rule.event.clone(), Arc::new(Rule::compile(rule)?))))
             .collect::<Result<HashMap<_, _>, _>>()?;
-        let keeps_auth = events.values().any(Rule::uses_auth);
+        let keeps_auth = events.values().any(|rule| rule.uses_auth());
         let joins_by_auth = join.iter().any(JoinRule::uses_auth);
         Ok(NamespacePolicy { join, emit, events, keeps_auth, joins_by_auth })
     }
 
     /// `None`: no rule allows the event.
-    pub fn on_event(&self, name: &str) -> Option<&Rule> {
+    pub fn on_event(&self, name: &str) -> Option<&Arc<Rule>> {
         self.events.get(name)
     }
 

@@ -4,12 +4,10 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::message::{Draft, Token};
+use crate::message::{Draft, Room, Token};
 use crate::protocol::packet::Event;
-use crate::rooms::Recipient;
 use crate::upstream::{Answer, Call, Leave, Notice, NoticeKind, Sender};
 
-use super::close::Close;
 use super::dispatch;
 use super::refusal::{Reason, Refusal, answer, send_ack};
 use super::socket::Socket;
@@ -20,19 +18,19 @@ pub(super) async fn call(socket: Rc<Socket>, id: Option<u64>, event: Event, erro
         Ok(answered) => answered,
         Err(refusal) => return answer(&socket, id, error_event, Err(refusal)),
     };
-    let Answer { ack, error, disconnect, .. } = &answered;
-    if let Err(refusal) = carry_out(&socket, &answered).await {
+    let Answer { ack, error, emit, join, leave, disconnect } = answered;
+    if let Err(refusal) = carry_out(&socket, join, &leave, emit).await {
         return answer(&socket, id, error_event, Err(refusal));
     }
     match (error, ack) {
         (Some(error), _) => {
-            let refusal = Refusal::with_code(Reason::Backend, &error.code, &error.message);
+            let refusal = Refusal::with_code(Reason::Backend, error.code, error.message);
             answer(&socket, id, error_event, Err(refusal));
         }
         (None, Some(ack)) => send_ack(&socket, id, &ack.elements, &ack.attachments),
         (None, None) => answer(&socket, id, None, Ok(())),
     }
-    leave(&socket, *disconnect).await;
+    end(&socket, disconnect).await;
 }
 
 /// The answer to an event. What others are to be sent by it does not depend on
@@ -72,11 +70,11 @@ pub(super) async fn tell_connect(socket: &Rc<Socket>) {
     let id = Token::random();
     let notice = Notice { id: id.as_str(), sender, what: NoticeKind::Connect, traceparent: None };
     match backend.tell(notice).await {
-        Ok(answered) => {
-            if let Err(refusal) = carry_out(socket, &answered).await {
+        Ok(Answer { emit, join, leave, disconnect, .. }) => {
+            if let Err(refusal) = carry_out(socket, join, &leave, emit).await {
                 tracing::debug!(socket = %socket.id, reason = refusal.message(), "the answer to a connect was not carried out");
             }
-            leave(socket, answered.disconnect).await;
+            end(socket, disconnect).await;
         }
         // the client is not made to wait for a backend that is away
         Err(error) => tracing::warn!(socket = %socket.id, %error, "the backend was not told of a connect"),
@@ -84,40 +82,16 @@ pub(super) async fn tell_connect(socket: &Rc<Socket>) {
 }
 
 /// Joins, leaves and emits, in this order.
-async fn carry_out(socket: &Rc<Socket>, answered: &Answer) -> Result<(), Refusal> {
-    let Answer { join, leave, emit, .. } = answered;
-    let worker = &socket.connection.worker;
-    let cut = worker.cut(socket.namespace());
-    if !join.is_empty() {
-        let entered = |room| socket.feed().borrow().stay(room).is_some();
-        if join.iter().filter(|room| !entered(room)).count() > dispatch::rooms_left(socket) {
-            return Err(dispatch::too_many_rooms());
-        }
-        let joined = cut.join(socket, socket.writing(None), join.clone()).await;
-        if !dispatch::check(socket, joined) {
-            return Err(Refusal::new(Reason::Unavailable, "the rooms could not be joined"));
-        }
-    }
-    if !leave.is_empty() {
-        let left = cut.leave(socket, socket.writing(None), leave).await;
-        if !dispatch::check(socket, left) {
-            return Err(Refusal::new(Reason::Unavailable, "the rooms could not be left"));
-        }
-    }
-    if emit.is_empty() {
-        return Ok(());
-    }
-    dispatch::publish(socket, emit.iter().map(Draft::clone).collect()).await
+async fn carry_out(socket: &Rc<Socket>, join: Vec<Room>, leave: &[Room], emit: Vec<Draft>) -> Result<(), Refusal> {
+    dispatch::join(socket, join).await?;
+    dispatch::leave(socket, leave).await?;
+    if emit.is_empty() { Ok(()) } else { dispatch::publish(socket, emit).await }
 }
 
-async fn leave(socket: &Rc<Socket>, disconnect: Leave) {
+async fn end(socket: &Rc<Socket>, disconnect: Leave) {
     match disconnect {
         Leave::No => {}
-        Leave::Namespace => dispatch::leave_namespace(socket, true).await,
-        Leave::Connection => {
-            dispatch::leave_namespace(socket, true).await;
-            socket.connection.drained_to(0).await;
-            socket.connection.close(Close::Backend);
-        }
+        Leave::Namespace => dispatch::disconnect(socket, false).await,
+        Leave::Connection => dispatch::disconnect(socket, true).await,
     }
 }

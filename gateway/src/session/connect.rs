@@ -232,7 +232,6 @@ impl Attempt<'_> {
         let cut = self.connection.worker.cut(&self.rules.namespace);
         cut.open(&socket, &rooms, session).await?;
         if let Err(error) = self.check_revoked(identity).await {
-            cut.forget_all(&socket);
             self.connection.remove_socket(&socket);
             if let Some(key) = key
                 && self.connection.worker.shared.adapter.end_session(key, Ending::Backend).await.is_err()
@@ -307,13 +306,11 @@ impl Attempt<'_> {
                         return Err(error.into());
                     }
                 };
-                cut.forget_all(&socket);
                 self.connection.remove_socket(&socket);
                 return self.give_up(key, outcome).await;
             }
         };
         if let Err(error) = self.check_revoked(&identity).await {
-            cut.forget_all(&socket);
             self.connection.remove_socket(&socket);
             // another token may recover it
             if let Some(refresh) = socket.refresh()

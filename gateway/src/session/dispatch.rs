@@ -1,6 +1,7 @@
 //! What a packet of a client does.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -64,29 +65,31 @@ fn on_packet(connection: &Rc<Connection>, packet: Packet) -> Option<Job> {
 fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
     let worker = &socket.connection.worker;
     worker.shared.metrics.received();
+    let rules = socket.rules();
+    let rule = rules.policy.on_event(&event.name).map(Arc::clone);
     if let Err(excess) = within_rate(&socket, &event) {
-        answer(&socket, id, error_event(&socket, &event.name), Err(excess.into()));
+        let error_event = rule.as_ref().and_then(|rule| rule.error_event.as_deref());
+        answer(&socket, id, error_event, Err(excess.into()));
         return None;
     }
-    let rules = socket.rules();
     if rules.entry.signals.refresh.as_ref() == Some(&event.name) {
         return Some(Box::pin(refresh::refresh(socket, id, event.args)));
     }
-    let Some(rule) = rules.policy.on_event(&event.name) else {
+    let Some(rule) = rule else {
         let refusal = Refusal::new(Reason::NoRule, format!("no rule allows the event `{}`", event.name));
         answer(&socket, id, None, Err(refusal));
         return None;
     };
-    match judge(&socket, rule, &event) {
-        Ok(questions) if questions.is_empty() => carry_out(socket, id, event),
+    match judge(&socket, &rule, &event) {
+        Ok(questions) if questions.is_empty() => carry_out(socket, id, event, rule),
         Ok(questions) => Some(Box::pin(async move {
-            match ask(&socket, &event, &questions).await {
+            match ask(&socket, &event, &rule, &questions).await {
                 Ok(()) => {
-                    if let Some(job) = carry_out(socket, id, event) {
+                    if let Some(job) = carry_out(socket, id, event, rule) {
                         job.await;
                     }
                 }
-                Err(refusal) => answer(&socket, id, error_event(&socket, &event.name), Err(refusal)),
+                Err(refusal) => answer(&socket, id, rule.error_event.as_deref(), Err(refusal)),
             }
         })),
         Err(refusal) => {
@@ -120,24 +123,17 @@ fn judge(socket: &Rc<Socket>, rule: &Rule, event: &Event) -> Result<Vec<Question
     Ok(questions)
 }
 
-async fn ask(socket: &Rc<Socket>, event: &Event, questions: &[Question]) -> Result<(), Refusal> {
+async fn ask(socket: &Rc<Socket>, event: &Event, rule: &Rule, questions: &[Question]) -> Result<(), Refusal> {
     let (rules, identity) = (socket.rules(), socket.identity());
-    let room = match rules.policy.on_event(&event.name).and_then(|rule| rule.action.room()) {
-        Some(room) => Some(render(socket, room, &event.args)?),
-        None => None,
-    };
+    let room = rule.action.room().map(|room| render(socket, room, &event.args)).transpose()?;
     let (event, args, room) = (Some(&*event.name), &event.args, room.as_ref());
     let asking = Asking { socket: socket.id, identity: &identity, event, args, room };
     if asking.all(&socket.connection, rules, questions).await? { Ok(()) } else { Err(Refusal::forbidden()) }
 }
 
-fn error_event<'a>(socket: &'a Socket, event: &str) -> Option<&'a str> {
-    socket.rules().policy.on_event(event).and_then(|rule| rule.error_event.as_deref())
-}
-
 /// Does what the rule of an event says.
-fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
-    match &socket.rules().policy.on_event(&event.name)?.action {
+fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>) -> Option<Job> {
+    match &rule.action {
         Action::Ignore => None,
         Action::Acknowledge(with) => {
             acknowledge(&socket, id, with, &event.args);
@@ -148,25 +144,23 @@ fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
             let joins = matches!(action, Action::Join(_));
             Some(Box::pin(async move {
                 let changed = match room {
-                    Ok(room) if joins => join(&socket, room).await,
-                    Ok(room) => leave(&socket, room).await,
+                    Ok(room) if joins => join(&socket, vec![room]).await,
+                    Ok(room) => leave(&socket, &[room]).await,
                     Err(refusal) => Err(refusal),
                 };
-                answer(&socket, id, error_event(&socket, &event.name), changed);
+                answer(&socket, id, rule.error_event.as_deref(), changed);
             }))
         }
         Action::Upstream => Some(Box::pin(async move {
-            let asking = Rc::clone(&socket);
-            let error_event = error_event(&asking, &event.name);
-            backend::call(socket, id, event, error_event).await;
+            backend::call(socket, id, event, rule.error_event.as_deref()).await;
         })),
         Action::Relay { to, rename } => match relay_draft(&socket, to, rename.as_deref(), &event) {
             Ok(draft) => Some(Box::pin(async move {
                 let relayed = publish(&socket, vec![draft]).await;
-                answer(&socket, id, error_event(&socket, &event.name), relayed);
+                answer(&socket, id, rule.error_event.as_deref(), relayed);
             })),
             Err(refusal) => {
-                answer(&socket, id, error_event(&socket, &event.name), Err(refusal));
+                answer(&socket, id, rule.error_event.as_deref(), Err(refusal));
                 None
             }
         },
@@ -216,24 +210,21 @@ fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: &Event
     })
 }
 
-async fn join(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
-    let is_in = socket.feed().borrow().stay(&room).is_some();
-    if !is_in && rooms_left(socket) == 0 {
-        return Err(too_many_rooms());
+/// All of the rooms, or none.
+pub(super) async fn join(socket: &Rc<Socket>, rooms: Vec<Room>) -> Result<(), Refusal> {
+    let fresh = rooms.iter().filter(|room| socket.feed().borrow().stay(room).is_none()).count();
+    if fresh > rooms_left(socket) {
+        return Err(Refusal::new(Reason::TooManyRooms, "the socket is in as many rooms as it may be"));
     }
     let worker = &socket.connection.worker;
-    let joined = worker.cut(socket.namespace()).join(socket, socket.writing(None), vec![room]).await;
+    let joined = worker.cut(socket.namespace()).join(socket, socket.writing(None), rooms).await;
     if check(socket, joined) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the join did not take place")) }
 }
 
-async fn leave(socket: &Rc<Socket>, room: Room) -> Result<(), Refusal> {
+pub(super) async fn leave(socket: &Rc<Socket>, rooms: &[Room]) -> Result<(), Refusal> {
     let worker = &socket.connection.worker;
-    let left = worker.cut(socket.namespace()).leave(socket, socket.writing(None), &[room]).await;
+    let left = worker.cut(socket.namespace()).leave(socket, socket.writing(None), rooms).await;
     if check(socket, left) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the room could not be left")) }
-}
-
-pub(super) fn too_many_rooms() -> Refusal {
-    Refusal::new(Reason::TooManyRooms, "the socket is in as many rooms as it may be")
 }
 
 /// Rooms that the socket may still enter.
@@ -268,10 +259,19 @@ fn on_ack(socket: &Socket, id: u64, args: &Args) {
     ticket.answer(Acknowledgement { socket: socket.id, args });
 }
 
+/// The backend's will: ends the socket and its session, or with `close` the
+/// whole connection once the client has been told.
+pub(super) async fn disconnect(socket: &Rc<Socket>, close: bool) {
+    leave_namespace(socket, true).await;
+    if close {
+        socket.connection.drained_to(0).await;
+        socket.connection.close(Close::Backend);
+    }
+}
+
 /// Ends the socket and its session; `tell` the client.
-pub(super) async fn leave_namespace(socket: &Rc<Socket>, tell: bool) {
+async fn leave_namespace(socket: &Rc<Socket>, tell: bool) {
     let connection = &socket.connection;
-    connection.worker.cut(socket.namespace()).forget_all(socket);
     connection.remove_socket(socket);
     let ending = if tell { Ending::Backend } else { Ending::Client };
     if let Some(key) = socket.session

@@ -112,13 +112,7 @@ pub(super) fn carry_out(order: Order) -> Job {
                 let left = cut.leave(&socket, socket.writing(id), &rooms).await;
                 dispatch::check(&socket, left);
             }
-            Action::Disconnect { close } => {
-                dispatch::leave_namespace(&socket, true).await;
-                if close {
-                    socket.connection.drained_to(0).await;
-                    socket.connection.close(Close::Backend);
-                }
-            }
+            Action::Disconnect { close } => dispatch::disconnect(&socket, close).await,
             Action::List | Action::Count | Action::Revoke(_) => {}
         }
     })

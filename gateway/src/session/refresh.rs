@@ -48,12 +48,7 @@ async fn take(socket: &Rc<Socket>, args: &Args) -> Result<Option<u64>, Refusal> 
     let asking = Asking::at_connect(socket.id, &identity);
     let withdrawn = rights::withdrawn(connection, rules, asking, &context, rooms.iter()).await?;
     let unavailable = || Refusal::new(Reason::Unavailable, "the token could not be kept");
-    if !withdrawn.is_empty() {
-        let left = connection.worker.cut(&rules.namespace).leave(socket, socket.writing(None), &withdrawn).await;
-        if !dispatch::check(socket, left) {
-            return Err(unavailable());
-        }
-    }
+    dispatch::leave(socket, &withdrawn).await.map_err(|_| unavailable())?;
     if let Some(key) = socket.session {
         let change = RoomChange { identity: kept(&identity), ..RoomChange::default() };
         if adapter.change_rooms(key, change).await.is_err() {

@@ -71,7 +71,7 @@ impl Socket {
 
     /// Who it is; nobody where nobody is asked.
     pub(super) fn identity(&self) -> Rc<Identity> {
-        self.standing.as_ref().map_or_else(|| Rc::new(Identity::nobody()), |standing| standing.identity())
+        self.standing.as_ref().map_or_else(|| Rc::clone(&self.connection.worker.nobody), |standing| standing.identity())
     }
 
     /// What the client can be judged by: `identity` is its own.

@@ -78,7 +78,9 @@ impl Connection {
         self.connect_by.set(None);
     }
 
+    /// Takes a socket out of its rooms and off the connection.
     pub(in crate::session) fn remove_socket(&self, socket: &Rc<Socket>) {
+        self.worker.cut(socket.namespace()).forget_all(socket);
         self.sockets.borrow_mut().retain(|other| !Rc::ptr_eq(other, socket));
     }
 }

@@ -15,6 +15,7 @@ use slab::Slab;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::adapter::{Adapter, ReadLimit, Sets};
+use crate::auth::Identity;
 use crate::message::{NamespaceId, NamespaceRef, NodeTag, Position, Room, Token};
 use crate::protocol::engine::{self, TransportKind};
 use crate::protocol::websocket::{self, Opcode};
@@ -96,6 +97,8 @@ pub struct Worker {
     pub index: usize,
     pub shared: Arc<Shared>,
     pub tasks: Tasks,
+    /// The identity of all of whom nothing is known.
+    pub(in crate::session) nobody: Rc<Identity>,
     connections: RefCell<Slab<Rc<Connection>>>,
     by_id: RefCell<HashMap<Token, usize, foldhash::fast::RandomState>>,
     shard: RefCell<Shard<Rc<Socket>>>,
@@ -148,6 +151,7 @@ impl Worker {
             index,
             shared,
             tasks,
+            nobody: Rc::new(Identity::nobody()),
             connections: RefCell::default(),
             by_id: RefCell::default(),
             shard: RefCell::new(shard),
