@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{self, Taken};
 use crate::bus::Bus;
 use crate::canary::Canary;
 use crate::log::{Logs, Part, ReadError, ReadLimit};
-use crate::nodes::{Nodes, Tag, TagTaken};
+use crate::nodes::{Listed, Load, Nodes, Tag, TagTaken};
 use crate::notices::{Notice, NoticeId, Notices, Reason};
 use crate::place::{Epoch, Place};
 use crate::publish::{Accepted, Item, PublishError, Publisher};
@@ -305,9 +306,23 @@ impl<H: Host> RedisAdapter<H> {
         self.nodes.find(tag).await
     }
 
-    /// The nodes that are alive, and where each is reached.
-    pub fn nodes(&self) -> Vec<(Tag, String)> {
+    /// The nodes that are alive, as of the last sign of life of this one.
+    pub fn nodes(&self) -> Vec<Listed> {
         self.nodes.all()
+    }
+
+    /// What this node carries; the others know it a second or two later.
+    pub fn report(&self, load: Load) {
+        self.nodes.report(load);
+    }
+
+    /// Takes from the budget of all nodes, which fills by `per_second` and holds
+    /// as many; all of them must say the same.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn take(&self, wanted: u32, per_second: u32) -> Result<Taken, Unavailable> {
+        budget::take(&self.shard, wanted, per_second).await
     }
 
     /// Lists this node among the others.

@@ -17,6 +17,8 @@
 //!   was, whichever node does it.
 //! - *Revocations* ([`revocations`]): tokens that are valid no more.
 //! - *Link* ([`shard`]): one Redis, its epoch, and what to believe of it.
+//! - *Nodes* ([`nodes`]): who is there, and how much each carries; what they
+//!   take from together ([`budget`]).
 //! - *Canary* ([`canary`]): how late this node hears what is published.
 //!
 //! Here are no types of the gateway: it is called through [`Host`], and counts
@@ -25,7 +27,7 @@
 //! With the feature `socketioxide`, the module of that name is an adapter for
 //! socketioxide servers, which makes such a server one more node.
 //!
-//! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `secret`, `due`,
+//! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `loads`, `budget`, `secret`, `due`,
 //! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),
 //! `i:<ns>,<room>` (sessions of a room), `w:<ns>,<room>` (watched ones by
 //! user), `notices`, `t:<entry>` (what they say), `v:<ns>,<tokens>`
@@ -37,6 +39,7 @@
 //! a message to several rooms reaches every node.
 
 mod adapter;
+mod budget;
 mod bus;
 mod canary;
 mod event;
@@ -66,12 +69,13 @@ mod shard;
 pub mod socketioxide;
 
 pub use adapter::RedisAdapter;
+pub use budget::Taken;
 pub use event::{BadEvent, Event};
 pub use host::{Asked, Host};
 pub use intervals::Intervals;
 pub use log::{Part, ReadError, ReadLimit};
 pub use names::{Names, Room, RoomKey};
-pub use nodes::{Tag, TagTaken};
+pub use nodes::{Listed, Load, Tag, TagTaken};
 pub use notices::{Change, Notice, NoticeId, NoticeOf, Reason};
 pub use observer::{Command, Fault, LinkKind, Observer, Script};
 pub use place::{BadPlace, Epoch, Id, Place};

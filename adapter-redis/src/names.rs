@@ -105,6 +105,16 @@ impl Names {
         format!("{}nodes", self.prefix)
     }
 
+    /// How many connections each of them has.
+    pub(crate) fn loads(&self) -> String {
+        format!("{}loads", self.prefix)
+    }
+
+    /// What all nodes take from together.
+    pub(crate) fn budget(&self) -> String {
+        format!("{}budget", self.prefix)
+    }
+
     /// What nodes authenticate each other with.
     pub fn secret(&self) -> String {
         format!("{}secret", self.prefix)

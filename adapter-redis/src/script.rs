@@ -31,10 +31,11 @@ pub enum Script {
     ClaimNotices,
     SettleNotices,
     Revoke,
+    Take,
 }
 
 impl Script {
-    pub const ALL: [Script; 19] = [
+    pub const ALL: [Script; 20] = [
         Script::OpenEpoch,
         Script::Publish,
         Script::Tick,
@@ -54,6 +55,7 @@ impl Script {
         Script::ClaimNotices,
         Script::SettleNotices,
         Script::Revoke,
+        Script::Take,
     ];
 
     /// For a metric: the name of its file.
@@ -78,6 +80,7 @@ impl Script {
             Script::ClaimNotices => "claim_notices",
             Script::SettleNotices => "settle_notices",
             Script::Revoke => "revoke",
+            Script::Take => "take",
         }
     }
 
@@ -107,6 +110,7 @@ impl Script {
             Script::ClaimNotices => (NOTICES, include_str!("lua/claim_notices.lua")),
             Script::SettleNotices => (NOTICES, include_str!("lua/settle_notices.lua")),
             Script::Revoke => (PRELUDE, include_str!("lua/revoke.lua")),
+            Script::Take => (PRELUDE, include_str!("lua/take.lua")),
         }
     }
 

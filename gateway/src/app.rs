@@ -5,6 +5,7 @@
 
 mod adapters;
 mod certificates;
+mod drain;
 mod namespaces;
 
 use std::pin::pin;
@@ -16,8 +17,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::adapter::ReadLimit;
+use crate::adapter::{Load, ReadLimit};
 use crate::config::Config;
+use crate::fleet::{Budget, FleetMetrics, Watch};
 use crate::message::Namespaces;
 use crate::notices::{NoticeMetrics, Notices};
 use crate::ops::{self, Health};
@@ -137,6 +139,7 @@ async fn run(config: Config) -> Result<()> {
         admission: Admission::new(
             config.limits.max_connections,
             config.limits.handshakes_per_second,
+            budget(&config, &adapters, &tasks),
             AdmissionMetrics::register(&registry)?,
         ),
         max_payload: config.engine.max_payload,
@@ -155,6 +158,20 @@ async fn run(config: Config) -> Result<()> {
         ),
         tls: certificates.public.clone(),
     });
+    let watch = Watch {
+        fleet: Arc::clone(&adapters.fleet),
+        load: {
+            let (open, health) = (transports.admission.connections(), health.clone());
+            move || Load { connections: open.get() as u64, draining: health.is_draining() }
+        },
+        shed: {
+            let transports = Arc::clone(&transports);
+            move |count| drain::shed(&transports, count)
+        },
+        rebalance_per_second: config.cluster.rebalance_per_second,
+        metrics: FleetMetrics::register(&registry)?,
+    };
+    tasks.spawn_vital("fleet", watch.run(tasks.stop().clone()));
     let routes = ops::router(registry, health.clone()).merge(api).merge(transport::router(Arc::clone(&transports)));
     // ends last: probes, the backend and other nodes are answered while connections drain
     let internal_tasks = Tasks::default();
@@ -193,7 +210,7 @@ async fn run(config: Config) -> Result<()> {
     if let Some(accepting) = accepting {
         accepting.stop();
     }
-    drain(&transports, config.drain.spread, deadline).await;
+    drain::drain(&transports, config.drain.spread, deadline).await;
     tasks.stop().cancel();
     internal_tasks.stop().cancel();
     if tokio::time::timeout_at(deadline + ops::GRACE, internal_tasks.ended()).await.is_err() {
@@ -221,24 +238,14 @@ async fn stopped(tasks: &Tasks) -> Result<bool> {
     }
 }
 
-/// Closes all connections, spread over a time, but by the deadline.
-async fn drain(transports: &Transports, spread: std::time::Duration, deadline: tokio::time::Instant) {
-    for worker in &transports.workers {
-        let drain = Box::new(move |worker: &std::rc::Rc<crate::session::Worker>| {
-            worker.tasks.spawn_local(std::rc::Rc::clone(worker).drain(spread));
-        });
-        // a worker that has ended has nothing to drain
-        let _ = worker.intake.send(drain).await;
-    }
-    transports.peers.drain(spread);
-    let empty = async {
-        while transports.admission.open() + transports.peers.carried() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    if tokio::time::timeout_at(deadline, empty).await.is_err() {
-        tracing::warn!(connections = transports.admission.open(), "connections were left at the drain's deadline");
-    }
+/// Where handshakes ask, if the nodes share a budget of them.
+fn budget(config: &Config, adapters: &Adapters, tasks: &Tasks) -> Option<Budget> {
+    let per_second = config.cluster.handshakes_per_second;
+    (per_second > 0).then(|| {
+        let (budget, clerk) = Budget::new(Arc::clone(&adapters.fleet), per_second);
+        tasks.spawn_vital("budget of handshakes", clerk.run(tasks.stop().clone()));
+        budget
+    })
 }
 
 fn start_worker(seed: WorkerSeed) -> Result<JoinHandle<()>> {

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod fetch;
+pub mod fleet;
 pub mod message;
 pub mod notices;
 pub mod ops;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part of the gateway from low to high, and what it may use. An arrow that is not used any more is taken out.
-const PARTS: [(&str, &[&str]); 20] = [
+const PARTS: [(&str, &[&str]); 21] = [
     ("tasks", &[]),
     ("tls", &[]),
     ("protocol", &[]),
@@ -17,6 +17,7 @@ const PARTS: [(&str, &[&str]); 20] = [
     ("config", &["policy", "tls"]),
     ("auth", &["config"]),
     ("adapter", &["auth", "message", "protocol"]),
+    ("fleet", &["adapter", "message"]),
     ("recovery", &["adapter", "message"]),
     ("rooms", &["adapter", "message", "recovery"]),
     ("ops", &["config", "tls"]),
@@ -32,7 +33,7 @@ const PARTS: [(&str, &[&str]); 20] = [
         ],
     ),
     ("peers", &["adapter", "message", "session", "tls"]),
-    ("transport", &["auth", "config", "message", "ops", "peers", "protocol", "session", "tls"]),
+    ("transport", &["auth", "config", "fleet", "message", "ops", "peers", "protocol", "session", "tls"]),
     (
         "app",
         &[
@@ -40,6 +41,7 @@ const PARTS: [(&str, &[&str]); 20] = [
             "auth",
             "config",
             "fetch",
+            "fleet",
             "message",
             "notices",
             "ops",

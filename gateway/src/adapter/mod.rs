@@ -19,6 +19,7 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+mod fleet;
 pub mod memory;
 mod notice;
 pub mod redis;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::message::{Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
 
+pub use fleet::{Fleet, Load, NodeInfo, Taken};
 pub use notice::{
     Ending, GoneReason, Notice, NoticeId, NoticeOf, PresenceChange, Present, PresentSocket, PresentState, Watch,
 };

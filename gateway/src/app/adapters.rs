@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapter::memory::{LogLimits, MemoryAdapter, MemoryLimits, system_clock};
 use crate::adapter::redis::{RedisAdapter, RedisMetrics};
-use crate::adapter::{Adapter, Node, Sets};
+use crate::adapter::{Adapter, Fleet, Node, Sets};
 use crate::config::{Config, OnEpochChange};
+use crate::fleet::Alone;
 use crate::message::{Namespaces, NodeTag};
 use crate::peers::{Directory, Registry, SingleNode};
 
@@ -18,6 +19,7 @@ use crate::peers::{Directory, Registry, SingleNode};
 pub(super) struct Adapters {
     pub(super) adapter: Arc<dyn Adapter>,
     pub(super) directory: Arc<dyn Directory>,
+    pub(super) fleet: Arc<dyn Fleet>,
     /// Where there may be other nodes.
     shared: Option<(Arc<RedisAdapter>, Arc<Registry>)>,
 }
@@ -32,15 +34,19 @@ impl Adapters {
         internal: std::net::SocketAddr,
         metrics: &MetricsRegistry,
     ) -> Result<Self> {
+        let tag = NodeTag::random();
         if !config.redis.is_used() {
-            let adapter = Arc::new(MemoryAdapter::new(memory_limits(config), node, system_clock()));
-            return Ok(Adapters { adapter, directory: Arc::new(SingleNode::new()), shared: None });
+            return Ok(Adapters {
+                adapter: Arc::new(MemoryAdapter::new(memory_limits(config), node, system_clock())),
+                directory: Arc::new(SingleNode::new(tag)),
+                fleet: Arc::new(Alone::new(tag)),
+                shared: None,
+            });
         }
         let advertise = config.cluster.advertised(internal).context(
             "cluster.advertise must be set: other nodes cannot reach this one at the address of internal.listen",
         )?;
         let server = redis::server::RedisServer::new(address(config)?).context("redis cannot be used")?;
-        let tag = NodeTag::random();
         let settings =
             redis::Settings { observer: Arc::new(RedisMetrics::register(metrics)?), ..settings(config, advertise) };
         let unready_after = config.redis.unready_after;
@@ -51,6 +57,7 @@ impl Adapters {
         Ok(Adapters {
             adapter: Arc::clone(&adapter) as _,
             directory: Arc::clone(&registry) as _,
+            fleet: Arc::clone(&adapter) as _,
             shared: Some((adapter, registry)),
         })
     }

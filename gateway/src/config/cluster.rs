@@ -1,4 +1,4 @@
-//! `[cluster]`: how nodes reach each other.
+//! `[cluster]`: how nodes reach each other, and what they share.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use http::uri::Authority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the nodes of a deployment reach each other; of no effect for one that is alone.
+/// How the nodes of a deployment reach each other, and what they share; of little effect for one that is alone.
 ///
 /// A request may come in at any node and is forwarded to its session's, over the internal listener.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -19,6 +19,14 @@ pub struct Cluster {
     /// on two nodes; over the limit clients stay on polling, and with `public.upgrades = false` there are none.
     /// Default: `1000`.
     pub max_forwarded: usize,
+    /// Handshakes that all nodes together accept in a second, by a budget in Redis; 0 = unlimited. Others are answered
+    /// with 503 before anything is done for them, and stock clients try again, so that the clients of a node that drains
+    /// or was killed come back at this pace. `limits.max_connections` divided by it must be less than half of
+    /// `recovery.window`: so soon all of a node's clients are back. Must be the same on all nodes. Default: `0`.
+    pub handshakes_per_second: u32,
+    /// Connections that a node closes in a second, at most, while it has more than the mean of all nodes; 0 = none. Their
+    /// clients come back through the balancer and recover, so that nodes added later fill up. Default: `0`.
+    pub rebalance_per_second: u32,
 }
 
 impl Cluster {
@@ -43,7 +51,7 @@ impl Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { advertise: String::new(), max_forwarded: 1000 }
+        Self { advertise: String::new(), max_forwarded: 1000, handshakes_per_second: 0, rebalance_per_second: 0 }
     }
 }
 

@@ -65,6 +65,16 @@ pub struct Drain {
     #[serde(with = "units::duration")]
     #[schemars(with = "String", extend("x-type" = "duration"))]
     pub deadline: Duration,
+    /// Time between SIGTERM and SIGKILL, as whoever stops the process gives it (Kubernetes: the pod's
+    /// `terminationGracePeriodSeconds`); at least `deadline` and 8 s. 0 = not known. Default: `"0s"`.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-type" = "duration"))]
+    pub grace_period: Duration,
+}
+
+impl Drain {
+    /// What the process may take after `deadline`: answers under way on the internal listener, and the last spans.
+    pub(super) const AFTER_DEADLINE: Duration = Duration::from_secs(8);
 }
 
 impl Default for Limits {
@@ -90,6 +100,11 @@ impl Default for Fanout {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { ready_delay: Duration::ZERO, spread: Duration::from_secs(5), deadline: Duration::from_secs(25) }
+        Self {
+            ready_delay: Duration::ZERO,
+            spread: Duration::from_secs(5),
+            deadline: Duration::from_secs(25),
+            grace_period: Duration::ZERO,
+        }
     }
 }

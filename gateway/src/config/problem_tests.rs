@@ -13,7 +13,7 @@ fn keys_and_types_are_judged() {
         ("[pubic]\nlisten = ''".to_owned(), "pubic: unknown key, did you mean `public`?"),
         (
             "[drain]\nxyzzy = 1".to_owned(),
-            "drain.xyzzy: unknown key, expected one of `ready_delay`, `spread`, `deadline`",
+            "drain.xyzzy: unknown key, expected one of `ready_delay`, `spread`, `deadline`, `grace_period`",
         ),
         ("workers = 'two'".to_owned(), "workers: expected an integer, 0 or more, found string \"two\""),
         ("workers = -1".to_owned(), "workers: expected an integer, 0 or more, found signed int `-1`"),

@@ -1,6 +1,7 @@
 //! Whether values that have the right types make sense, alone and together. The only place where that is judged.
 
 mod auth;
+mod fleet;
 mod namespaces;
 mod templates;
 mod tls;
@@ -13,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::policy::{RoomTemplate, Template};
 
 use self::templates::Kind;
-use super::{Config, Drain, Internal, Log, Public, Redis, load::KeyPath, source::nearest};
+use super::{Config, Internal, Log, Public, Redis, load::KeyPath, source::nearest};
 
 /// More would only be taken up by mistake: a message is held in memory as a whole.
 const MAX_PAYLOAD: usize = 256 << 20;
@@ -26,8 +27,7 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.public(&config.public, config.demo);
     check.internal(&config.internal, config.public.listen);
     check.tls(&config.public.tls, &config.internal.tls);
-    let advertise = "must be a host and a port such as `10.0.0.5:9100`";
-    check.that(config.cluster.is_reachable(), "cluster.advertise", advertise);
+    check.cluster(config);
     check.redis(&config.redis);
     check.drain(&config.drain);
     check.log(&config.log);
@@ -177,11 +177,6 @@ impl Check {
         {
             self.file(file.as_deref(), &format!("redis.{at}"));
         }
-    }
-
-    fn drain(&mut self, drain: &Drain) {
-        let in_time = drain.ready_delay.checked_add(drain.spread).is_some_and(|sum| sum <= drain.deadline);
-        self.that(in_time, "drain.deadline", "must be at least `drain.ready_delay` + `drain.spread`");
     }
 
     fn log(&mut self, log: &Log) {

@@ -68,6 +68,10 @@ impl Health {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
     pub fn is_ready(&self) -> bool {
         self.reasons().is_empty()
     }
@@ -77,7 +81,7 @@ impl Health {
         let says_no = |question: &OnceLock<Question>| question.get().is_some_and(|ask| !ask());
         [
             (!self.0.started.load(Ordering::Relaxed), NotReady::Starting),
-            (self.0.draining.load(Ordering::Relaxed), NotReady::Draining),
+            (self.is_draining(), NotReady::Draining),
             (says_no(&self.0.adapter), NotReady::AdapterUnavailable),
             (says_no(&self.0.canary), NotReady::Behind),
         ]

@@ -40,16 +40,10 @@ pub struct Unavailable;
 pub struct SingleNode(NodeTag);
 
 impl SingleNode {
-    /// A new tag each time, so that ids from before a restart are known to be
-    /// nobody's.
-    pub fn new() -> Self {
-        SingleNode(NodeTag::random())
-    }
-}
-
-impl Default for SingleNode {
-    fn default() -> Self {
-        SingleNode::new()
+    /// `tag`: a new one each time, so that ids from before a restart are known
+    /// to be nobody's.
+    pub fn new(tag: NodeTag) -> Self {
+        SingleNode(tag)
     }
 }
 

@@ -167,7 +167,7 @@ async fn nodes_that_are_not_there() {
     assert_eq!(peers.ask(0, owner, &Method::GET, &long, Bytes::new()).await.unwrap_err(), ForwardError::TooLong);
 
     let metrics = PeerMetrics::register(&prometheus::Registry::new()).unwrap();
-    let alone = Peers::new(Arc::new(SingleNode::new()), None, 1, LONG, 1, metrics);
+    let alone = Peers::new(Arc::new(SingleNode::new(NodeTag::random())), None, 1, LONG, 1, metrics);
     assert_eq!(alone.ask(0, owner, &Method::GET, "", Bytes::new()).await.unwrap_err(), ForwardError::Gone);
 }
 

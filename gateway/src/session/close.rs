@@ -29,10 +29,12 @@ pub enum Close {
     Revoked,
     /// The node is going away.
     Draining,
+    /// This node has more than its part of the connections.
+    Rebalanced,
 }
 
 impl Close {
-    pub const ALL: [Close; 13] = [
+    pub const ALL: [Close; 14] = [
         Close::Client,
         Close::Heartbeat,
         Close::SlowConsumer,
@@ -46,6 +48,7 @@ impl Close {
         Close::AuthExpired,
         Close::Revoked,
         Close::Draining,
+        Close::Rebalanced,
     ];
 
     /// Metric label and log field.
@@ -64,6 +67,7 @@ impl Close {
             Close::AuthExpired => "auth_expired",
             Close::Revoked => "revoked",
             Close::Draining => "draining",
+            Close::Rebalanced => "rebalanced",
         }
     }
 
@@ -71,7 +75,7 @@ impl Close {
     pub fn websocket_status(self) -> u16 {
         match self {
             Close::Client | Close::Backend => 1000,
-            Close::Draining => 1001,
+            Close::Draining | Close::Rebalanced => 1001,
             Close::BadProtocol => 1002,
             Close::TooLarge => 1009,
             Close::SlowConsumer

@@ -149,7 +149,12 @@ impl Attempt<'_> {
 
     async fn authenticate(&self) -> Result<Rc<Identity>, Failure> {
         let connection = self.connection;
-        let shown = Shown { auth: self.auth, query: &connection.query, handshake: connection.handshake() };
+        let shown = Shown {
+            auth: self.auth,
+            query: &connection.query,
+            handshake: connection.handshake(),
+            client: connection.client,
+        };
         Ok(Rc::new(self.rules.entry.authenticate(&self.rules.namespace, shown).await?))
     }
 

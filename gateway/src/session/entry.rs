@@ -1,5 +1,6 @@
 //! Who may enter a namespace, and as whom.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct Shown<'a> {
     pub(super) auth: &'a Value,
     pub(super) query: &'a str,
     pub(super) handshake: &'a Handshake,
+    /// Where it is.
+    pub(super) client: IpAddr,
 }
 
 impl Entry {
@@ -116,8 +119,8 @@ impl Entry {
                 None => Err(AuthError::Missing),
             },
             Gate::Backend(upstream) => {
-                let Shown { auth, query, handshake } = shown;
-                let (token, address) = (token.unwrap_or_default(), handshake.client);
+                let Shown { auth, query, client: address, .. } = shown;
+                let token = token.unwrap_or_default();
                 let question = Authenticate { namespace, socket: None, token, auth, query, address, traceparent: None };
                 match upstream.authenticate(question).await {
                     Ok(identity) if has_ended(&identity, self) => Err(AuthError::Expired),

@@ -1,13 +1,9 @@
 //! What is kept of the request that opened a connection.
 
-use std::net::IpAddr;
-
 /// What a client showed when it opened the connection, as far as some
 /// namespace asks for it when it is entered.
 #[derive(Debug, Default)]
 pub struct Handshake {
-    /// Where it came from.
-    pub client: Option<IpAddr>,
     /// The token of the `Authorization` header.
     pub bearer: Option<Box<str>>,
     pub cookies: Vec<(Box<str>, Box<str>)>,
@@ -17,6 +13,5 @@ pub struct Handshake {
 
 impl Handshake {
     /// Nothing.
-    pub(super) const NONE: &'static Handshake =
-        &Handshake { client: None, bearer: None, cookies: Vec::new(), path: Vec::new() };
+    pub(super) const NONE: &'static Handshake = &Handshake { bearer: None, cookies: Vec::new(), path: Vec::new() };
 }

@@ -36,7 +36,12 @@ async fn take(socket: &Rc<Socket>, args: &Args) -> Result<Option<u64>, Refusal> 
     let Some(standing) = &socket.standing else { return Err(AuthError::NoUser.into()) };
     let token = args.json.first().and_then(|json| serde_json::from_str::<String>(json).ok());
     let token = token.ok_or(AuthError::Missing)?;
-    let shown = Shown { auth: &Value::Null, query: &connection.query, handshake: connection.handshake() };
+    let shown = Shown {
+        auth: &Value::Null,
+        query: &connection.query,
+        handshake: connection.handshake(),
+        client: connection.client,
+    };
     let identity = entry.identify(&rules.namespace, &token, shown).await?;
     if identity.user != standing.identity().user {
         return Err(Refusal::with_code(Reason::Token, "token_other_user", "the token is another user's"));

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use prometheus::{IntCounterVec, Opts, Registry};
 
+use crate::fleet::Budget;
 use crate::session::{Counter, Slot};
 
 /// Why a handshake is refused.
@@ -27,10 +28,12 @@ pub(super) enum Refusal {
     TooManyForwarded,
     /// A POST over the limit.
     TooLarge,
+    /// All nodes together let in no more now.
+    OverBudget,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 11] = [
+    const ALL: [Refusal; 12] = [
         Refusal::UnknownTransport,
         Refusal::UnknownSession,
         Refusal::BadMethod,
@@ -42,6 +45,7 @@ impl Refusal {
         Refusal::NoDirectory,
         Refusal::TooManyForwarded,
         Refusal::TooLarge,
+        Refusal::OverBudget,
     ];
 
     fn label(self) -> &'static str {
@@ -57,29 +61,38 @@ impl Refusal {
             Refusal::NoDirectory => "no_directory",
             Refusal::TooManyForwarded => "too_many_forwarded",
             Refusal::TooLarge => "too_large",
+            Refusal::OverBudget => "over_budget",
         }
     }
 }
 
-/// Limits over all connections of the node.
+/// Limits over all connections of the node, and of all nodes.
 #[derive(Debug)]
 pub struct Admission {
     connections: Counter,
     /// 0: unlimited.
     max_connections: usize,
     handshakes: Option<Mutex<Bucket>>,
+    /// Of all nodes; `None`: unlimited.
+    budget: Option<Budget>,
     metrics: AdmissionMetrics,
 }
 
 impl Admission {
     /// `handshakes_per_second`: 0 is unlimited; a second's worth may come at
     /// once.
-    pub fn new(max_connections: usize, handshakes_per_second: u32, metrics: AdmissionMetrics) -> Self {
+    pub fn new(
+        max_connections: usize,
+        handshakes_per_second: u32,
+        budget: Option<Budget>,
+        metrics: AdmissionMetrics,
+    ) -> Self {
         let bucket = |rate| Mutex::new(Bucket { rate, tokens: rate, at: Instant::now() });
         Admission {
             connections: Counter::default(),
             max_connections,
             handshakes: (handshakes_per_second > 0).then(|| bucket(f64::from(handshakes_per_second))),
+            budget,
             metrics,
         }
     }
@@ -89,14 +102,24 @@ impl Admission {
         self.connections.get()
     }
 
-    /// A slot for one more connection.
-    pub(super) fn admit(&self) -> Result<Slot, Refusal> {
+    /// The count of open connections, for who tells others.
+    pub fn connections(&self) -> Counter {
+        self.connections.clone()
+    }
+
+    /// A slot for one more connection. The node's own limits come first: what
+    /// they refuse costs nothing of what all nodes share.
+    pub(super) async fn admit(&self) -> Result<Slot, Refusal> {
         if let Some(bucket) = &self.handshakes
             && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
         {
             return Err(Refusal::TooManyHandshakes);
         }
-        self.connections.try_take(self.max_connections).ok_or(Refusal::TooManyConnections)
+        let slot = self.connections.try_take(self.max_connections).ok_or(Refusal::TooManyConnections)?;
+        match &self.budget {
+            Some(budget) if !budget.admits().await => Err(Refusal::OverBudget),
+            _ => Ok(slot),
+        }
     }
 
     pub(super) fn refused(&self, refusal: Refusal) {

@@ -57,6 +57,9 @@ pub(super) fn refusal(refusal: Refusal) -> Answer {
         Refusal::TooManyForwarded => {
             (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":9,"message":"Too many forwarded WebSockets"}"#)
         }
+        Refusal::OverBudget => {
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":10,"message":"Too many handshakes in the cluster"}"#)
+        }
         Refusal::TooLarge => return too_large(),
     };
     let mut answer = answer(status, "application/json", Bytes::from_static(body.as_bytes()));

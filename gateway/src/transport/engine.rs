@@ -5,7 +5,6 @@
 //! server makes them.
 
 use std::error::Error;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -59,7 +58,7 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
         (TransportKind::WebSocket, Some(sid)) => upgrade(served, request, sid).await,
         (TransportKind::WebSocket, None) => {
             let accept = websocket::accept(request.headers())?;
-            let opening = admit(served, &request, parameters.version)?;
+            let opening = admit(served, &request, parameters.version).await?;
             Ok(websocket::open(served, request, accept, opening))
         }
         (TransportKind::Polling, Some(sid)) => {
@@ -67,7 +66,7 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
             owner::call(&served.worker, transports, sid, call).await
         }
         (TransportKind::Polling, None) => {
-            let opening = admit(served, &request, parameters.version)?;
+            let opening = admit(served, &request, parameters.version).await?;
             let connection = served.worker.open_polling(opening);
             let open = connection.poll(None).await.map_err(|_| Refusal::UnknownSession)?;
             Ok(answer::payload(open))
@@ -76,21 +75,20 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
 }
 
 /// A new session, if the limits allow it.
-fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Version>) -> Result<Opening, Refusal> {
+async fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Version>) -> Result<Opening, Refusal> {
     if request.method() != Method::GET {
         return Err(Refusal::BadMethod);
     }
     let version = version.ok_or(Refusal::UnsupportedVersion)?;
-    let slot = served.transports.admission.admit()?;
+    let slot = served.transports.admission.admit().await?;
     let client = client_ip(served.peer, request.headers(), &served.transports.public.trusted_proxies);
-    tracing::debug!(%client, ?version, "handshake");
-    let handshake = handshake(&served.transports, request, client);
+    let handshake = handshake(&served.transports, request);
     let query = request.uri().query().unwrap_or_default().into();
-    Ok(Opening { version, query, handshake, slots: (slot, None) })
+    Ok(Opening { version, client, query, handshake, slots: (slot, None) })
 }
 
 /// What of the request some namespace may ask for later.
-fn handshake(transports: &Transports, request: &Request<Incoming>, client: IpAddr) -> Option<Box<Handshake>> {
+fn handshake(transports: &Transports, request: &Request<Incoming>) -> Option<Box<Handshake>> {
     let (needs, headers) = (&transports.needs, request.headers());
     if *needs == HandshakeNeeds::default() && !transports.path.has_values() {
         return None;
@@ -101,7 +99,6 @@ fn handshake(transports: &Transports, request: &Request<Incoming>, client: IpAdd
     let needed = |name: &str| needs.cookies.iter().any(|cookie| **cookie == *name);
     let cookies = values.flat_map(auth::cookies).filter(|(name, _)| needed(name));
     Some(Box::new(Handshake {
-        client: Some(client),
         bearer: bearer.map(Box::from),
         cookies: cookies.map(|(name, value)| (name.into(), value.into())).collect(),
         path: transports.path.values(request.uri().path()),

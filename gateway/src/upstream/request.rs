@@ -81,7 +81,7 @@ pub struct Authenticate<'a> {
     /// Of the handshake, as it was sent.
     pub query: &'a str,
     /// Of the client.
-    pub address: Option<IpAddr>,
+    pub address: IpAddr,
     pub traceparent: Option<&'a str>,
 }
 
@@ -160,7 +160,7 @@ enum About<'a> {
 
 #[derive(Serialize)]
 struct Client {
-    address: Option<IpAddr>,
+    address: IpAddr,
 }
 
 impl Call<'_> {
@@ -335,7 +335,7 @@ mod tests {
             token: "t",
             auth: &auth,
             query: "a=1&b=%20&a=2",
-            address: Some([127, 0, 0, 1].into()),
+            address: [127, 0, 0, 1].into(),
             traceparent: None,
         };
         let mut expected = with(

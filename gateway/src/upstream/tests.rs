@@ -371,7 +371,7 @@ async fn backends_say_who_a_client_is() {
             token: "secret token",
             auth: &Value::Null,
             query: "",
-            address: None,
+            address: [127, 0, 0, 1].into(),
             traceparent: None,
         };
         let answer = setting.upstream.authenticate(question).await;

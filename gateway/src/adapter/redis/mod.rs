@@ -28,9 +28,9 @@ use crate::message::{
 };
 
 use super::{
-    Adapter, Attached, Attention, Claim, Claimant, Ending, NewSession, Node, Notice, NoticeId, Operation, OperationId,
-    Present, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey,
-    Sets, TakeOverError, TakenOver, TokenFacts, Unavailable, Watch, WriteError,
+    Adapter, Attached, Attention, Claim, Claimant, Ending, Fleet, Load, NewSession, Node, NodeInfo, Notice, NoticeId,
+    Operation, OperationId, Present, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation,
+    RoomChange, SessionKey, Sets, TakeOverError, Taken, TakenOver, TokenFacts, Unavailable, Watch, WriteError,
 };
 use host::{Local, QUESTIONS, Work};
 pub use metrics::RedisMetrics;
@@ -192,6 +192,31 @@ fn tag_of(tag: NodeTag) -> redis::Tag {
 impl Sets for RedisAdapter {
     async fn has_member(&self, key: &str, member: &str) -> Result<bool, Unavailable> {
         Ok(self.inner.set_contains(key, member).await?)
+    }
+}
+
+#[async_trait]
+impl Fleet for RedisAdapter {
+    fn nodes(&self) -> Vec<NodeInfo> {
+        let node = |listed: redis::Listed| {
+            let load = |load: redis::Load| Load { connections: load.connections, draining: load.leaving };
+            Some(NodeInfo {
+                tag: NodeTag::parse(listed.tag.as_str())?,
+                address: listed.address,
+                load: listed.load.map(load),
+                this: listed.tag == *self.inner.tag(),
+            })
+        };
+        self.inner.nodes().into_iter().filter_map(node).collect()
+    }
+
+    fn report(&self, load: Load) {
+        self.inner.report(redis::Load { connections: load.connections, leaving: load.draining });
+    }
+
+    async fn take(&self, wanted: u32, per_second: u32) -> Result<Taken, Unavailable> {
+        let taken = self.inner.take(wanted, per_second).await?;
+        Ok(Taken { count: taken.count, next: taken.next })
     }
 }
 

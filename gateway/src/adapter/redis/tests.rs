@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::adapter::conformance::{Bounds, Subject, conformance_tests, namespace, plain};
+use crate::adapter::conformance::{Bounds, Recorder, Subject, conformance_tests, namespace, plain};
 
 /// A redis-server of a test, reached by a socket in its own folder.
 struct Server {
@@ -44,9 +44,9 @@ impl Drop for Server {
     }
 }
 
-#[async_trait]
-impl Subject for Server {
-    async fn adapter(&self, bounds: Bounds, node: Arc<dyn Node>) -> Arc<dyn Adapter> {
+impl Server {
+    /// A node that is listed.
+    async fn node(&self, bounds: Bounds, node: Arc<dyn Node>) -> Arc<RedisAdapter> {
         let address = redis::server::Address {
             url: format!("redis+unix://{}", self.folder.join("redis.sock").display()),
             sentinels: Vec::new(),
@@ -75,6 +75,13 @@ impl Subject for Server {
         assert!(adapter.register().await);
         adapter
     }
+}
+
+#[async_trait]
+impl Subject for Server {
+    async fn adapter(&self, bounds: Bounds, node: Arc<dyn Node>) -> Arc<dyn Adapter> {
+        self.node(bounds, node).await
+    }
 
     async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
@@ -89,3 +96,44 @@ impl Subject for Server {
 }
 
 conformance_tests!(Server::start());
+
+#[tokio::test]
+async fn nodes_know_what_the_others_carry() {
+    let server = Server::start();
+    let nodes = [
+        server.node(Bounds::default(), Arc::new(Recorder::default())).await,
+        server.node(Bounds::default(), Arc::new(Recorder::default())).await,
+    ];
+    let loads = [Load { connections: 70_000, draining: false }, Load { connections: 3, draining: true }];
+    nodes.iter().zip(loads).for_each(|(node, load)| node.report(load));
+    for (n, node) in nodes.iter().enumerate() {
+        let known = async {
+            loop {
+                let seen = node.nodes();
+                let of = |this: bool| seen.iter().find(|node| node.this == this).and_then(|node| node.load);
+                if (of(true), of(false)) == (Some(loads[n]), Some(loads[1 - n])) {
+                    return seen;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::time::timeout(Duration::from_secs(10), known).await.expect("they tell each other");
+        assert_eq!(seen.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn nodes_take_from_one_budget() {
+    let server = Server::start();
+    let a = server.node(Bounds::default(), Arc::new(Recorder::default())).await;
+    let b = server.node(Bounds::default(), Arc::new(Recorder::default())).await;
+    let start = std::time::Instant::now();
+    let counts = [a.take(600, 1000).await.unwrap().count, b.take(1000, 1000).await.unwrap().count];
+    let next = a.take(1000, 1000).await.unwrap().next;
+    // what came in while the test ran is on top
+    let most = 1000 + start.elapsed().as_millis() as u32 + 1;
+    println!("{counts:?} of at most {most}, the next in {next:?}");
+    assert_eq!(counts[0], 600);
+    assert!(counts[1] >= 400 && counts.iter().sum::<u32>() <= most);
+    assert!(next <= Duration::from_millis(1));
+}

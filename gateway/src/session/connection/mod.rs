@@ -6,6 +6,7 @@ mod writing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
@@ -39,6 +40,8 @@ use heartbeat::Beat;
 #[derive(Debug)]
 pub struct Opening {
     pub version: Version,
+    /// Where the client is.
+    pub client: IpAddr,
     /// Of the request, percent-encoded, without `?`.
     pub query: Box<str>,
     /// What else of the request some namespace may ask for.
@@ -54,6 +57,8 @@ pub struct Connection {
     pub(in crate::session) worker: Rc<Worker>,
     pub(in crate::session) key: usize,
     pub(in crate::session) version: Version,
+    pub(in crate::session) client: IpAddr,
+    opened: Instant,
     pub(in crate::session) query: Box<str>,
     handshake: Option<Box<Handshake>>,
     pub(in crate::session) format: Cell<Format>,
@@ -106,6 +111,8 @@ impl Connection {
             id,
             key,
             version: opening.version,
+            client: opening.client,
+            opened: now,
             query: opening.query,
             handshake: opening.handshake,
             format: Cell::new(format),
@@ -207,9 +214,20 @@ impl Connection {
         for socket in &sockets {
             worker.cut(socket.namespace()).forget_all(socket);
         }
-        worker.shared.metrics.closed(close, self.transport(), self.version);
+        let transport = self.transport();
+        worker.shared.metrics.closed(close, transport, self.version);
         self.say_goodbye(close);
-        tracing::debug!(connection = %self.id, reason = close.label(), namespaces = sockets.len(), "connection closed");
+        // the one line of a connection's life
+        tracing::debug!(
+            connection = %self.id,
+            client = %self.client,
+            transport = transport.label(),
+            protocol = self.version.label(),
+            namespaces = sockets.len(),
+            seconds = self.opened.elapsed().as_secs(),
+            reason = close.label(),
+            "connection closed"
+        );
         sockets
     }
 

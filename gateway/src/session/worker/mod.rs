@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use hashbrown::HashMap;
-use rand::seq::SliceRandom;
+use rand::seq::{IteratorRandom, SliceRandom};
 use slab::Slab;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -256,6 +256,13 @@ impl Worker {
             tokio::time::sleep_until(start + spread / count * n).await;
             connection.close(Close::Draining);
         }
+    }
+
+    /// Closes so many connections, whichever.
+    pub fn shed(&self, count: usize) {
+        let connections = self.connections.borrow();
+        let some = connections.iter().map(|(_, connection)| connection).sample(&mut rand::rng(), count);
+        some.into_iter().for_each(|connection| connection.close(Close::Rebalanced));
     }
 
     /// Where cuts are made for sockets of this worker.

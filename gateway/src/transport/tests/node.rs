@@ -71,7 +71,7 @@ impl Node {
         let answer_within = Duration::from_secs(60);
         let transports = Arc::new(Transports {
             client_files: ClientFiles::default(),
-            admission: Admission::new(0, 0, AdmissionMetrics::register(&registry).unwrap()),
+            admission: Admission::new(0, 0, None, AdmissionMetrics::register(&registry).unwrap()),
             max_payload: config.engine.max_payload,
             demo: false,
             needs: HandshakeNeeds::default(),
