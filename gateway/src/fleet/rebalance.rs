@@ -2,6 +2,8 @@
 //!
 //! Pure: one call a second, with what is known of the nodes.
 
+use std::collections::VecDeque;
+
 use crate::adapter::{Load, NodeInfo};
 use crate::message::NodeTag;
 
@@ -17,6 +19,10 @@ const SLACK: f64 = 0.05;
 /// ... and so many at least.
 const SLACK_AT_LEAST: f64 = 20.0;
 
+/// Looks over which the greatest mean counts: clients that were closed are on
+/// their way, and what the others tell is a look or two old.
+const MEMORY: usize = 4;
+
 /// Decides for one node.
 #[derive(Debug)]
 pub(super) struct Rebalance {
@@ -25,11 +31,13 @@ pub(super) struct Rebalance {
     nodes: Vec<NodeTag>,
     /// Looks since the nodes have changed.
     calm: u32,
+    /// Connections of all nodes, at the last looks.
+    totals: VecDeque<u64>,
 }
 
 impl Rebalance {
     pub(super) fn new(most: u32) -> Self {
-        Rebalance { most, nodes: Vec::new(), calm: 0 }
+        Rebalance { most, nodes: Vec::new(), calm: 0, totals: VecDeque::new() }
     }
 
     /// How many connections to close now. `own` is this node's load, `nodes` are
@@ -45,14 +53,19 @@ impl Rebalance {
         tags.sort_unstable();
         if tags != self.nodes || tags.len() < nodes.len() {
             (self.nodes, self.calm) = (tags, 0);
+            self.totals.clear();
             return 0;
+        }
+        let connections = |node: &&NodeInfo| if node.this { own } else { node.load.unwrap_or_default() }.connections;
+        self.totals.push_back(serving.iter().map(connections).sum());
+        if self.totals.len() > MEMORY {
+            self.totals.pop_front();
         }
         self.calm = self.calm.saturating_add(1);
         if self.calm < CALM || own.draining {
             return 0;
         }
-        let connections = |node: &&NodeInfo| if node.this { own } else { node.load.unwrap_or_default() }.connections;
-        let total: u64 = serving.iter().map(connections).sum();
+        let total = self.totals.iter().max().copied().unwrap_or_default();
         let mean = total as f64 / serving.len().max(1) as f64;
         let above = own.connections as f64 - mean;
         if above <= (mean * SLACK).max(SLACK_AT_LEAST) { 0 } else { (above as usize).min(self.most as usize) }
@@ -117,32 +130,34 @@ mod tests {
 
     #[test]
     fn a_fleet_becomes_even_and_then_stays() {
+        const LOOKS: usize = 300;
         let mut connections = [3000_u64, 3000, 0];
-        let mut moved = 0;
+        // what the nodes know of each other is two looks old, and clients are away for one
+        let (mut told, mut away) = (VecDeque::from([connections; 2]), 0);
+        let mut moves = Vec::new();
         let mut watches: Vec<Rebalance> = (0..3).map(|_| Rebalance::new(20)).collect();
-        for _ in 0..600 {
+        for _ in 0..LOOKS {
+            let known = told.pop_front().unwrap();
             let mut closed = 0;
             for (n, watch) in watches.iter_mut().enumerate() {
-                let mut seen = nodes(&connections);
+                let mut seen = nodes(&known);
                 (0..3).for_each(|other| seen[other].this = other == n);
                 let surplus = watch.surplus(Load { connections: connections[n], draining: false }, &seen) as u64;
                 connections[n] -= surplus;
                 closed += surplus;
             }
             // they come back to all alike
-            (0..closed).for_each(|n| connections[((moved + n) % 3) as usize] += 1);
-            moved += closed;
+            (0..away).for_each(|n| connections[(n % 3) as usize] += 1);
+            (away, told) = (closed, told.into_iter().chain([connections]).collect());
+            moves.push(closed);
         }
-        println!("{connections:?} after {moved} moves");
-        assert_eq!(connections.iter().sum::<u64>(), 6000);
+        let moved: u64 = moves.iter().sum();
+        let last = moves.iter().rposition(|closed| *closed > 0).unwrap();
+        println!("{connections:?} after {moved} moves, the last at look {last}");
         assert!(connections.iter().all(|count| (1800..=2110).contains(count)), "{connections:?}");
-        assert!(moved < 3000 * 3, "{moved}");
-        let before = moved;
-        for (n, watch) in watches.iter_mut().enumerate() {
-            let mut seen = nodes(&connections);
-            (0..3).for_each(|other| seen[other].this = other == n);
-            moved += watch.surplus(Load { connections: connections[n], draining: false }, &seen) as u64;
-        }
-        assert_eq!(moved, before);
+        // one of three goes where there is room
+        assert!((3 * 1800..=3 * 2000).contains(&moved), "{moved}");
+        assert!(moves.iter().all(|closed| *closed <= 60));
+        assert!(last < LOOKS - 50, "it does not come to rest");
     }
 }
