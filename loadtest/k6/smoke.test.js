@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { startCluster } from "../../gateway/e2e/harness/cluster.js";
 import { startGateway } from "../../gateway/e2e/harness/gateway.js";
+import { Pace } from "../../gateway/e2e/harness/pace.js";
 import { eventually } from "../../gateway/e2e/harness/wait.js";
 import { gatewaySettings, launch, secret, tell } from "./run.js";
 
@@ -59,7 +60,14 @@ scenario("reconnect-storm", async () => {
 });
 
 scenario("rolling-restart", async () => {
-  const cluster = await startCluster({ ...gatewaySettings, drain: { ready_delay: "1500ms", spread: "500ms", deadline: "10s" } });
+  const budget = 20; // handshakes in a second
+  const cluster = await startCluster({
+    ...gatewaySettings,
+    cluster: { handshakes_per_second: budget },
+    limits: { max_connections: 1000 },
+    drain: { ready_delay: "1500ms", spread: "500ms", deadline: "10s" },
+  });
+  const pace = new Pace(cluster);
   try {
     const load = launch("rolling-restart", cluster, { ...short, ...users, VUS: 2, SOCKETS: 30, RATE: 25, DURATION: "2m" });
     await eventually(async () => (await cluster.count("namespace=/tokens")) === 60, "all clients to be there", 30_000);
@@ -72,6 +80,9 @@ scenario("rolling-restart", async () => {
     const counts = passed("rolling-restart", await load);
     assert.ok(counts.recovered >= 60, `every client had to move, and ${counts.recovered} did`);
     assert.equal(counts.received, counts.sent * 30);
+    const beyond = await pace.stop(budget);
+    console.log(`rolling-restart: ${pace.handshakes} handshakes, at most ${beyond.toFixed(1)} beyond ${budget} in a second, ${counts.connect_failed} attempts failed`);
+    assert.ok(pace.handshakes >= 60 && beyond <= budget + 1, `${beyond} are more than a second's worth`);
   } finally {
     await cluster.stop();
   }
