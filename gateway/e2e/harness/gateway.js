@@ -134,6 +134,8 @@ export function launchGateway(config = {}, { env, file } = {}) {
     : spawnCarillon(["serve", "--config", "FILE"], { config: full, env });
   const entry = new Promise((done, fail) => {
     started.child.on("line", (line) => {
+      const text = line.match(/ ready public=(\S+) internal=(\S+)/);
+      if (text) return done({ public: text[1], internal: text[2] });
       if (!line.includes('"ready"')) return;
       const entry = JSON.parse(line);
       if (entry.message === "ready") done(entry);
