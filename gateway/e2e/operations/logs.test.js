@@ -50,7 +50,9 @@ for (const format of ["json", "text"]) {
   it(`no token, key or payload is in ${format} at trace, of whichever part`, async () => {
     const marker = `payload-${randomUUID()}`;
     const [signer, key] = [new Signer("HS256"), `key-${randomUUID()}`];
-    backend = await startBackend(() => ({ ack: [marker], emit: [{ target: "sender", event: "answered", args: [marker] }] }));
+    const good = { ack: [marker], emit: [{ target: "sender", event: "answered", args: [marker] }] };
+    const bad = [{ ack: marker }, { [marker]: 1, emit: marker }, { emit: [{ event: "e", target: marker }] }, { emit: [{ event: "e", target: { [marker]: 1 } }] }, { join: [`${marker}\n`] }, { error: marker }, { status: 500, body: { marker } }];
+    backend = await startBackend(({ args }) => bad[args[0]] ?? good);
     const events = [...openNamespace("/", true).events, { event: "ask", action: "upstream" }];
     const on_connect = { emit: [{ event: "welcome", args: [marker] }] };
     const gateway = await startGateway({
@@ -66,6 +68,7 @@ for (const format of ["json", "text"]) {
       await client.emit("join", `room-${marker}`);
       await client.emit("say", `room-${marker}`, marker, Buffer.from(marker));
       assert.deepEqual(await client.emit("ask", marker), marker);
+      for (const [n] of bad.entries()) assert.equal((await client.emit("ask", n)).ok, false);
       client.socket.emit("unknown", marker);
       await gateway.publish("news", [marker], { target: { rooms: [`room-${marker}`] } });
       await client.event("news");

@@ -47,6 +47,11 @@ pub(super) fn status(error: &RequestError) -> StatusCode {
     wire(error).0
 }
 
+/// The code of a refusal, for the log.
+pub(super) fn code(error: &RequestError) -> &'static str {
+    wire(error).1
+}
+
 /// Status and code of a refusal.
 fn wire(error: &RequestError) -> (StatusCode, &'static str) {
     match error {

@@ -106,7 +106,8 @@ async fn handle(endpoint: Endpoint, api: Arc<Api>, request: Request) -> Response
     let response = match call(endpoint, &api, request).await {
         Ok(json) => answer::ok(json),
         Err(error) => {
-            tracing::debug!(endpoint = endpoint.label(), %error, "request refused");
+            // the caller is told what of its request was wrong, which may be private
+            tracing::debug!(endpoint = endpoint.label(), code = answer::code(&error), "request refused");
             answer::refusal(&error)
         }
     };

@@ -74,8 +74,32 @@ pub(super) struct BadAnswer(String);
 
 impl BadAnswer {
     fn new(reason: impl fmt::Display) -> Self {
-        BadAnswer(reason.to_string())
+        BadAnswer(without_values(&reason.to_string()))
     }
+}
+
+/// A reason as serde gives it, without what it repeats of the answer: that is
+/// for clients, and not for the log. Values are in double quotes, unknown names
+/// in backticks, and so are the paths that end in them.
+fn without_values(reason: &str) -> String {
+    let names_unknown = reason.contains("unknown field `");
+    let mut kept = String::with_capacity(reason.len());
+    let mut rest = reason;
+    while let Some(at) = rest.find(['"', '`']) {
+        kept.push_str(&rest[..at]);
+        let (quote, named) = (&rest[at..=at], &rest[at + 1..]);
+        let end = named.find(quote).unwrap_or(named.len());
+        let of_ours = kept.contains("expected")
+            || (quote == "`" && !kept.ends_with("unknown variant ") && !(names_unknown && kept.ends_with("field ")));
+        kept.extend([quote, if of_ours { &named[..end] } else { "…" }, quote]);
+        rest = named.get(end + 1..).unwrap_or_default();
+        if quote == "\"" && !of_ours {
+            // a value may hold quotes itself
+            let after = rest.find(", expected").or_else(|| rest.find(" at line"));
+            rest = &rest[after.unwrap_or(rest.len())..];
+        }
+    }
+    kept + rest
 }
 
 #[derive(Deserialize)]
@@ -125,7 +149,7 @@ pub(super) fn answer(body: &[u8], namespace: &NamespaceRef, socket: SocketId) ->
     check_listed("emit", emits.len())?;
     let mut emit = Vec::with_capacity(emits.len());
     for (n, Object(item)) in emits.into_iter().enumerate() {
-        emit.push(item.draft(namespace, socket).map_err(|error| BadAnswer(format!("emit[{n}]: {error}")))?);
+        emit.push(item.draft(namespace, socket).map_err(|error| BadAnswer::new(format_args!("emit[{n}]: {error}")))?);
     }
     Ok(Answer {
         ack: raw.ack.map(|args| acked(&args)).transpose()?,
@@ -161,7 +185,7 @@ pub(super) fn identity(body: &[u8]) -> Result<Identity, BadAnswer> {
         UserId::Number(number) => number.to_string().into(),
     });
     if let Some(user) = &user {
-        Room::user(user).map_err(|error| BadAnswer(format!("user: {error}")))?;
+        Room::user(user).map_err(|error| BadAnswer::new(format_args!("user: {error}")))?;
     }
     Ok(Identity {
         user,
@@ -193,13 +217,14 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BadAnswer> {
 
 fn acked(args: &[&RawValue]) -> Result<Acked, BadAnswer> {
     draft::check_args("ack", args).map_err(BadAnswer::new)?;
-    let (elements, attachments) = Body::ack_from_json(args).map_err(|error| BadAnswer(format!("ack: {error}")))?;
+    let (elements, attachments) =
+        Body::ack_from_json(args).map_err(|error| BadAnswer::new(format_args!("ack: {error}")))?;
     Ok(Acked { elements, attachments })
 }
 
 fn check_listed(field: &str, listed: usize) -> Result<(), BadAnswer> {
     if listed > MAX_LISTED {
-        return Err(BadAnswer(format!("{field} names {listed}, at most {MAX_LISTED} are allowed")));
+        return Err(BadAnswer::new(format_args!("{field} names {listed}, at most {MAX_LISTED} are allowed")));
     }
     Ok(())
 }
@@ -210,7 +235,7 @@ fn rooms(field: &str, names: Option<Vec<Text<'_>>>) -> Result<Vec<Room>, BadAnsw
     check_listed(field, names.len())?;
     let mut rooms = Vec::with_capacity(names.len());
     for (n, Text(name)) in names.iter().enumerate() {
-        let room = room(name).map_err(|error| BadAnswer(format!("{field}[{n}]: {error}")))?;
+        let room = room(name).map_err(|error| BadAnswer::new(format_args!("{field}[{n}]: {error}")))?;
         if !rooms.contains(&room) {
             rooms.push(room);
         }

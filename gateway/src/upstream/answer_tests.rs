@@ -132,7 +132,7 @@ fn bad_answers_are_refused_as_a_whole() {
         (r#"{"emit":[{"event":"e"},{"event":"connect"}]}"#, "emit[1]: field `event`"),
         (r#"{"emit":[{"event":"e","target":"room"}]}"#, "field `emit[0].target`"),
         (r#"{"emit":[{"event":"e","target":{}}]}"#, "emit[0]: field `target`"),
-        (r#"{"emit":[{"event":"e","target":{"room":["r"]}}]}"#, "unknown field `room`"),
+        (r#"{"emit":[{"event":"e","target":{"room":["r"]}}]}"#, "unknown field `…`, expected"),
         (r#"{"emit":[{"event":"e","target":{"sockets":["x"]}}]}"#, "target.sockets[0]"),
         (r#"{"emit":[{"event":"e","args":[{"$binary":"","x":1}]}]}"#, "emit[0]: field `args`"),
         (r#"{"emit":[{"event":"e","args":["\ud83d"]}]}"#, "emit[0]: field `args[0]`"),
@@ -248,5 +248,26 @@ proptest! {
                 prop_assert!(serde_json::from_str::<Vec<Value>>(&elements).is_ok());
             }
         }
+    }
+}
+
+#[test]
+fn what_is_logged_of_a_bad_answer_holds_nothing_of_it() {
+    for (reason, logged) in [
+        (
+            r#"field `emit`: invalid type: string "x \", \"y", expected a sequence at line 1 column 5"#,
+            r#"field `emit`: invalid type: string "…", expected a sequence at line 1 column 5"#,
+        ),
+        (
+            "field `secret`: unknown field `secret`, expected one of `ack`, `emit` at line 1 column 9",
+            "field `…`: unknown field `…`, expected one of `ack`, `emit` at line 1 column 9",
+        ),
+        (r#"emit[2]: room "a" is "b""#, r#"emit[2]: room "…""#),
+        ("unknown variant `a`, expected `b`", "unknown variant `…`, expected `b`"),
+        ("ack: `$binary` must", "ack: `$binary` must"),
+        ("an open \" quote", "an open \"…\""),
+        ("join names 5000, at most 100 are allowed", "join names 5000, at most 100 are allowed"),
+    ] {
+        assert_eq!(without_values(reason), logged, "{reason}");
     }
 }
