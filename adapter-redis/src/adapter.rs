@@ -147,6 +147,15 @@ impl<H: Host> RedisAdapter<H> {
         self.logs.read(epoch, parts, limit).await
     }
 
+    /// The last `most` messages of a part of the log that are still there, in
+    /// order: for who can do without the others.
+    ///
+    /// # Errors
+    /// See [`Self::head`].
+    pub async fn recent(&self, part: &Part, most: usize) -> Result<Vec<H::Message>, Unavailable> {
+        self.logs.recent(part, most).await
+    }
+
     /// Writes a new session; its rooms count from the place returned.
     ///
     /// # Errors

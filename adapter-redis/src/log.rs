@@ -110,6 +110,18 @@ impl<H: Host> Logs<H> {
         outcome.await.map_err(|_| Unavailable)?
     }
 
+    /// The last `most` messages of a part, so far as they are there, in order.
+    pub(crate) async fn recent(&self, part: &Part, most: usize) -> Result<Vec<H::Message>, Unavailable> {
+        let settings = &self.shard.settings;
+        let Part { room, after, through } = part;
+        let reply = self.shard.call(Script::Recent, &[], |up, command| {
+            command.arg(Names::log_suffix(up.epoch)).arg(self.shard.names.channel(room));
+            command.arg(after.to_string()).arg(through.to_string()).arg(most).arg(settings.max_read);
+        });
+        let entries = self.entries(reply.await?).map_err(|_| Unavailable)?;
+        Ok(entries.into_iter().flatten().map(|(_, message, _)| message).collect())
+    }
+
     /// Serves requests, until `stop`.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut waiting = self.waiting.lock().await;

@@ -32,10 +32,11 @@ pub enum Script {
     SettleNotices,
     Revoke,
     Take,
+    Recent,
 }
 
 impl Script {
-    pub const ALL: [Script; 20] = [
+    pub const ALL: [Script; 21] = [
         Script::OpenEpoch,
         Script::Publish,
         Script::Tick,
@@ -56,6 +57,7 @@ impl Script {
         Script::SettleNotices,
         Script::Revoke,
         Script::Take,
+        Script::Recent,
     ];
 
     /// For a metric: the name of its file.
@@ -81,6 +83,7 @@ impl Script {
             Script::SettleNotices => "settle_notices",
             Script::Revoke => "revoke",
             Script::Take => "take",
+            Script::Recent => "recent",
         }
     }
 
@@ -111,6 +114,7 @@ impl Script {
             Script::SettleNotices => (NOTICES, include_str!("lua/settle_notices.lua")),
             Script::Revoke => (PRELUDE, include_str!("lua/revoke.lua")),
             Script::Take => (PRELUDE, include_str!("lua/take.lua")),
+            Script::Recent => (PRELUDE, include_str!("lua/recent.lua")),
         }
     }
 

@@ -257,7 +257,7 @@ pub(crate) fn ids(messages: &[Arc<Message>]) -> Vec<Position> {
 macro_rules! conformance_tests {
     ($subject:expr) => {
         $crate::adapter::conformance::conformance_tests! { @cases $subject;
-            log: ids_log_and_delivery_are_one_order, accepted_means_logged, reads_are_after_and_through,
+            log: ids_log_and_delivery_are_one_order, accepted_means_logged, reads_are_after_and_through, recent_is_what_is_there,
                 too_much_is_refused, what_was_trimmed_is_told, what_is_too_old_is_told, unlogged_is_only_delivered,
                 several_rooms_are_one_message, without_recovery_nothing_is_logged, idempotency_keys,
                 head_and_ticks_grow, the_clock_may_step_back, what_expired_stays_told_when_the_clock_steps_back;

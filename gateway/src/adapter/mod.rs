@@ -236,6 +236,15 @@ pub trait Adapter: Send + Sync + 'static {
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<Message>>>, ReadError>;
 
+    /// The last `most` messages of a range that are still in the log, in order:
+    /// for who can do without the others.
+    async fn recent(
+        &self,
+        namespace: NamespaceId,
+        range: &Range,
+        most: usize,
+    ) -> Result<Vec<Arc<Message>>, Unavailable>;
+
     /// Writes a new session; its rooms count from the position returned.
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError>;
 

@@ -15,6 +15,7 @@ mod client_limits;
 mod cluster;
 mod condition;
 mod error;
+mod history;
 mod internal;
 mod limits;
 mod load;
@@ -43,6 +44,7 @@ pub use self::{
     cluster::Cluster,
     condition::{Condition, ConditionError},
     error::{ConfigError, Problem, Problems},
+    history::History,
     internal::{ApiKey, Internal, KeyHash, Log, LogFormat, Scope},
     limits::{Drain, Fanout, Limits},
     load::{load, parse},

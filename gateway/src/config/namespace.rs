@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::auth::Auth;
 use super::client_limits::ClientLimits;
 use super::condition::{Condition, one_or_many};
+use super::history::History;
 use super::presence::Presence;
 use super::rule::{EventAction, EventRule, RelayTarget};
 use super::upstream::NamespaceUpstream;
@@ -48,7 +49,8 @@ pub struct Namespace {
 pub struct OnConnect {
     /// The rooms that the socket joins: templates, or tables with `room` (a template), `optional` (a room whose
     /// placeholders have no value is left out, instead of the client being refused; default `false`) and `when`
-    /// (conditions; a room they do not allow refuses the client, or is left out if optional). `user:` at the beginning
+    /// (conditions; a room they do not allow refuses the client, or is left out if optional) and `history` (as of a rule
+    /// for events; sent behind the answer to CONNECT of a new session). `user:` at the beginning
     /// makes a user room. Default: `[]`.
     #[schemars(extend("x-type" = "list of templates or tables"))]
     pub join: Vec<JoinRule>,
@@ -66,6 +68,8 @@ pub struct JoinRule {
     pub optional: bool,
     /// All must hold.
     pub when: Vec<Condition>,
+    /// What of the room's past the socket is sent.
+    pub history: Option<History>,
 }
 
 /// An event sent to a client that has connected.
@@ -124,11 +128,13 @@ struct LongJoinRule {
     optional: bool,
     #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     when: Vec<Condition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<History>,
 }
 
 impl From<&str> for JoinRule {
     fn from(room: &str) -> Self {
-        JoinRule { room: room.to_owned(), optional: false, when: Vec::new() }
+        JoinRule { room: room.to_owned(), optional: false, when: Vec::new(), history: None }
     }
 }
 
@@ -148,8 +154,9 @@ impl<'de> Deserialize<'de> for JoinRule {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JoinRule, A::Error> {
-                let LongJoinRule { room, optional, when } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(JoinRule { room, optional, when })
+                let LongJoinRule { room, optional, when, history } =
+                    Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(JoinRule { room, optional, when, history })
             }
         }
 
@@ -159,11 +166,11 @@ impl<'de> Deserialize<'de> for JoinRule {
 
 impl Serialize for JoinRule {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if !self.optional && self.when.is_empty() {
+        if !self.optional && self.when.is_empty() && self.history.is_none() {
             return s.serialize_str(&self.room);
         }
-        let JoinRule { room, optional, when } = self.clone();
-        LongJoinRule { room, optional, when }.serialize(s)
+        let JoinRule { room, optional, when, history } = self.clone();
+        LongJoinRule { room, optional, when, history }.serialize(s)
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{Condition, one_or_many};
+use super::history::History;
 
 /// What happens on one event of a client.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -18,13 +19,15 @@ pub struct EventRule {
     pub when: Vec<Condition>,
     /// What refuses the event is sent to its sender as this event, too.
     pub error_event: Option<String>,
+    /// For a join: what of the room's past the sender is sent.
+    pub history: Option<History>,
 }
 
 impl EventRule {
     /// A rule without conditions.
     #[must_use]
     pub fn new(event: &str, action: EventAction) -> Self {
-        Self { event: event.to_owned(), action, when: Vec::new(), error_event: None }
+        Self { event: event.to_owned(), action, when: Vec::new(), error_event: None, history: None }
     }
 }
 
@@ -112,6 +115,12 @@ pub(super) struct FlatRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-type" = "\"received\" or list of JSON values"))]
     with: Option<Value>,
+    /// For `join`: recent messages of the room that are sent before the join is acknowledged, such as
+    /// `{ count = 20, age = "2m" }`: at most so many, and none older; `age` is `"2m"` if absent, and at most
+    /// `recovery.window`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("x-type" = "table of count and age"))]
+    history: Option<History>,
     /// What must hold for the event to be allowed: a condition, or a list of which all must hold; one of
     /// `{ claim, contains }`, `{ claim, equals }`, `{ redis_set, member }`, `{ upstream = true, cache }` and
     /// `{ in_room = true }`. For `join`, its templates take only arguments that `room` takes, because it is judged again
@@ -206,7 +215,8 @@ impl TryFrom<FlatRule> for EventRule {
             (ActionName::Ignore, _) => EventAction::Ignore,
         };
         flat.refuse_leftovers()?;
-        Ok(Self { event: flat.event, action, when: flat.when, error_event: flat.error_event })
+        let FlatRule { event, when, error_event, history, .. } = flat;
+        Ok(Self { event, action, when, error_event, history })
     }
 }
 
@@ -229,6 +239,7 @@ impl FlatRule {
             ("as", self.as_event.is_some()),
             ("except_sender", self.except_sender.is_some()),
             ("with", self.with.is_some()),
+            ("history", self.history.is_some() && self.action != ActionName::Join),
         ];
         match leftovers.into_iter().find(|(_, present)| *present) {
             Some((key, _)) => Err(RuleError::Unused { action, key }),
@@ -253,6 +264,7 @@ impl From<EventRule> for FlatRule {
             with: None,
             when: rule.when,
             error_event: rule.error_event,
+            history: rule.history,
         };
         match rule.action {
             EventAction::Join { room } => (flat.action, flat.room) = (ActionName::Join, Some(room)),

@@ -139,6 +139,23 @@ impl Message {
         Self::new(draft.namespace.id, draft.rooms, draft.except, Content::Logged { offset, frames })
     }
 
+    /// The same event, ending in another offset; `None` of one that ends in none.
+    pub fn ending_in(&self, offset: Offset) -> Option<Self> {
+        let Content::Logged { offset: own, frames } = &self.content else { return None };
+        let written = |offset: Offset| {
+            let mut text = Vec::with_capacity(Offset::MAX_LEN);
+            offset.write_to(&mut text);
+            text
+        };
+        let frames = frames.ending_in(written(*own).len(), &written(offset));
+        Some(Message {
+            namespace: self.namespace,
+            rooms: self.rooms.clone(),
+            except: self.except.clone(),
+            content: Content::Logged { offset, frames },
+        })
+    }
+
     /// A draft that does not go to the log.
     pub fn unlogged(draft: Draft) -> Self {
         let content = if draft.namespace.recovery {

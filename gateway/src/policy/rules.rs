@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::config;
+use crate::config::{self, History};
 use crate::message::Room;
 
 use super::arguments::ArgsTemplate;
@@ -32,6 +32,7 @@ pub struct JoinRule {
     /// Left out where it cannot be had, instead of refusing the client.
     pub optional: bool,
     when: Vec<Condition>,
+    pub history: Option<History>,
 }
 
 /// An event sent to a client that has connected.
@@ -48,6 +49,8 @@ pub struct Rule {
     when: Vec<Condition>,
     /// Sent to the sender when the event is refused or fails.
     pub error_event: Option<String>,
+    /// For a join: what of the room's past the sender is sent.
+    pub history: Option<History>,
 }
 
 /// What an event of a client does.
@@ -155,7 +158,7 @@ impl NamespacePolicy {
 impl JoinRule {
     fn compile(rule: &config::JoinRule) -> Result<Self, TemplateError> {
         let when = rule.when.iter().map(Condition::compile).collect::<Result<_, _>>()?;
-        Ok(JoinRule { room: RoomTemplate::parse(&rule.room)?, optional: rule.optional, when })
+        Ok(JoinRule { room: RoomTemplate::parse(&rule.room)?, optional: rule.optional, when, history: rule.history })
     }
 
     /// Whether the client may enter, as far as can be told here.
@@ -173,7 +176,12 @@ impl JoinRule {
 impl Rule {
     fn compile(rule: &config::EventRule) -> Result<Self, TemplateError> {
         let when = rule.when.iter().map(Condition::compile).collect::<Result<_, _>>()?;
-        Ok(Rule { action: Action::compile(&rule.action)?, when, error_event: rule.error_event.clone() })
+        Ok(Rule {
+            action: Action::compile(&rule.action)?,
+            when,
+            error_event: rule.error_event.clone(),
+            history: rule.history,
+        })
     }
 
     /// Whether the event is allowed, as far as can be told here.

@@ -58,6 +58,7 @@ fn conditions_of_joins_take_what_the_name_holds() {
         action: config::EventAction::Join { room: room.to_owned() },
         when: vec![config::Condition::ClaimContains { claim: "c".to_owned(), value: value.to_owned() }],
         error_event: None,
+        history: None,
     };
     assert_eq!(args_not_in_room(&rule("a:{args.0}", "{args.0}")), Vec::<String>::new());
     assert_eq!(args_not_in_room(&rule("a:{args.0}", "{args.1.x}")), ["args.1.x"]);

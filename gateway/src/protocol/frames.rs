@@ -90,6 +90,14 @@ impl Frames {
         Self::build(Kind::Event, namespace, body.elements(), body.attachments(), ack, offset)
     }
 
+    /// The same event, which ends in an offset of `own` bytes, with another.
+    pub fn ending_in(&self, own: usize, offset: &[u8]) -> Self {
+        // behind the elements: `,"…"]`
+        let elements = self.array as usize + 1..self.packet.end as usize - own - 4;
+        let elements = &self.websocket[elements];
+        Self::build(self.kind, &self.namespace, elements, &self.attachments, self.id, Some(offset))
+    }
+
     /// The answer to the client's event `id`; `elements` as in [`Body`].
     pub fn ack(namespace: &Arc<str>, elements: &[u8], attachments: &[Bytes], id: u64) -> Self {
         Self::build(Kind::Ack, namespace, elements, attachments, Some(id), None)
@@ -261,6 +269,17 @@ mod tests {
             let frame = frames.get(Format::JsonWebSocket);
             assert_eq!(frame[..2], [0x81, expected.len() as u8]);
             assert_eq!(frame[2..], *expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn another_offset_takes_the_place_of_the_first() {
+        for attachments in [&[][..], &[&[1_u8, 2][..]]] {
+            let of = |offset: &[u8]| Frames::event(&"/x".into(), &body(attachments), None, Some(offset));
+            let changed = of(b"long-offset").ending_in(11, b"o2");
+            for format in [Format::JsonWebSocket, Format::JsonPolling, Format::MsgpackWebSocket] {
+                assert_eq!(changed.get(format), of(b"o2").get(format), "{format:?}");
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::adapter::{
     Claim, Claimant, Ending, NewSession, ReadError, RoomChange, SessionKey, TakeOverError, TakenOver, WriteError,
 };
 use crate::auth::{AuthError, Identity};
-use crate::config::OnRecovery;
+use crate::config::{History, OnRecovery};
 use crate::message::{Draft, Offset, Position, PrivateId, Room, SocketId, Token};
 use crate::policy::{Context, NamespacePolicy, Verdict};
 use crate::protocol::reply::Reply;
@@ -183,9 +183,11 @@ impl Attempt<'_> {
         &self.rules.policy
     }
 
-    /// The rooms that a new socket joins.
-    async fn rooms(&self, id: SocketId, identity: &Identity) -> Result<Vec<Room>, Failure> {
+    /// The rooms that a new socket joins, and those of whose past it is sent
+    /// something.
+    async fn rooms(&self, id: SocketId, identity: &Identity) -> Result<(Vec<Room>, Vec<(Room, History)>), Failure> {
         let context = self.context(identity);
+        let mut pasts = Vec::new();
         let mut rooms = Vec::with_capacity(self.policy().join.len() + 3);
         if let Some(user) = identity.user.as_deref().filter(|_| self.rules.entry.user_room) {
             rooms.push(Room::user(user).map_err(|error| Failure::refuse("invalid_room", error))?);
@@ -208,16 +210,17 @@ impl Attempt<'_> {
                 return Err(Failure::refuse("forbidden", "a room that is joined on connect is not allowed"));
             }
             if allowed && !rooms.contains(&room) {
+                pasts.extend(rule.history.map(|history| (room.clone(), history)));
                 rooms.push(room);
             }
         }
-        Ok(rooms)
+        Ok((rooms, pasts))
     }
 
     /// A new socket.
     async fn open(&self, identity: &Rc<Identity>) -> Result<(), Failure> {
         let id = SocketId(Token::random());
-        let mut rooms = self.rooms(id, identity).await?;
+        let (mut rooms, pasts) = self.rooms(id, identity).await?;
         let key = self
             .rules
             .namespace
@@ -235,7 +238,7 @@ impl Attempt<'_> {
         rooms.extend([Room::All, Room::Socket(id)]);
         let socket = self.socket(id, key, Position::ZERO, identity);
         let cut = self.connection.worker.cut(&self.rules.namespace);
-        cut.open(&socket, &rooms, session).await?;
+        let start = cut.open(&socket, &rooms, session).await?;
         if let Err(error) = self.check_revoked(identity).await {
             self.connection.remove_socket(&socket);
             if let Some(key) = key
@@ -246,6 +249,11 @@ impl Attempt<'_> {
             return Err(error);
         }
         self.connected(&socket);
+        let start = start.map(|start| start.position);
+        for (room, history) in pasts {
+            // there is none without a session, whose write fixes it
+            cut.send_past(&socket, &room, start.unwrap_or_default(), history).await?;
+        }
         cut.release(&socket).await?;
         self.emit(&socket, identity).await?;
         backend::tell_connect(&socket).await;

@@ -214,7 +214,8 @@ impl<R: Paced> Cut<'_, R> {
         if rooms.is_empty() {
             return self.done(writing).await;
         }
-        if let Err(error) = self.enter(recipient, writing, &rooms).await {
+        let entered = self.enter(recipient, writing, &rooms).await;
+        if let Err(error) = entered.map(|since| self.settle(recipient, &rooms, since)) {
             if mutated!(ReleaseInDoubt) {
                 self.forget(recipient, &rooms);
                 self.release(recipient).await?;
@@ -224,7 +225,9 @@ impl<R: Paced> Cut<'_, R> {
         self.release(recipient).await
     }
 
-    async fn enter(&self, recipient: &R, writing: Writing, rooms: &[Room]) -> Result<(), CutError> {
+    /// Enters rooms, pending; answers from which position on they are to be
+    /// settled.
+    pub(super) async fn enter(&self, recipient: &R, writing: Writing, rooms: &[Room]) -> Result<Position, CutError> {
         let early = self.early_head().await?;
         self.hear(recipient, rooms).await?;
         let since = match writing.key {
@@ -234,8 +237,7 @@ impl<R: Paced> Cut<'_, R> {
             }
             None => Position::ZERO,
         };
-        self.settle(recipient, rooms, early.map_or(since, |early| early.position));
-        Ok(())
+        Ok(early.map_or(since, |early| early.position))
     }
 
     /// A live socket leaves rooms. What was published before is still its own;
@@ -291,7 +293,7 @@ impl<R: Paced> Cut<'_, R> {
         self.adapter.subscribe(self.namespace, rooms).await
     }
 
-    fn settle(&self, recipient: &R, rooms: &[Room], since: Position) {
+    pub(super) fn settle(&self, recipient: &R, rooms: &[Room], since: Position) {
         self.shard.borrow_mut().settle(self.namespace.id, recipient, rooms, since);
     }
 

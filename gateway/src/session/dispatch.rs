@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use smallvec::smallvec;
 
 use crate::adapter::Ending;
+use crate::config::History;
 use crate::message::{Acknowledgement, Draft, Room};
 use crate::policy::{self, AckArgs, Action, Excess, Question, RoomTemplate, Rule, Target, Verdict};
 use crate::protocol::packet::{Args, Content, Event, Packet};
@@ -144,7 +145,10 @@ fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>)
             let joins = matches!(action, Action::Join(_));
             Some(Box::pin(async move {
                 let changed = match room {
-                    Ok(room) if joins => join(&socket, vec![room]).await,
+                    Ok(room) if joins => match rule.history {
+                        Some(history) => join_with_past(&socket, room, history).await,
+                        None => join(&socket, vec![room]).await,
+                    },
                     Ok(room) => leave(&socket, &[room]).await,
                     Err(refusal) => Err(refusal),
                 };
@@ -212,13 +216,28 @@ fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: &Event
 
 /// All of the rooms, or none.
 pub(super) async fn join(socket: &Rc<Socket>, rooms: Vec<Room>) -> Result<(), Refusal> {
+    within_rooms(socket, &rooms)?;
+    let cut = socket.connection.worker.cut(socket.namespace());
+    joined(socket, cut.join(socket, socket.writing(None), rooms).await)
+}
+
+/// A room, with what was said in it before.
+async fn join_with_past(socket: &Rc<Socket>, room: Room, history: History) -> Result<(), Refusal> {
+    within_rooms(socket, std::slice::from_ref(&room))?;
+    let cut = socket.connection.worker.cut(socket.namespace());
+    joined(socket, cut.join_with_past(socket, socket.writing(None), room, history).await)
+}
+
+fn within_rooms(socket: &Rc<Socket>, rooms: &[Room]) -> Result<(), Refusal> {
     let fresh = rooms.iter().filter(|room| socket.feed().borrow().stay(room).is_none()).count();
     if fresh > rooms_left(socket) {
         return Err(Refusal::new(Reason::TooManyRooms, "the socket is in as many rooms as it may be"));
     }
-    let worker = &socket.connection.worker;
-    let joined = worker.cut(socket.namespace()).join(socket, socket.writing(None), rooms).await;
-    if check(socket, joined) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the join did not take place")) }
+    Ok(())
+}
+
+fn joined(socket: &Socket, cut: Result<(), CutError>) -> Result<(), Refusal> {
+    if check(socket, cut) { Ok(()) } else { Err(Refusal::new(Reason::Unavailable, "the join did not take place")) }
 }
 
 pub(super) async fn leave(socket: &Rc<Socket>, rooms: &[Room]) -> Result<(), Refusal> {

@@ -28,6 +28,7 @@ mod cut;
 mod dispatch;
 mod entry;
 mod handshake;
+mod history;
 mod link;
 mod metrics;
 #[cfg(test)]

@@ -60,6 +60,33 @@ pub(crate) async fn reads_are_after_and_through(subject: &impl Subject) {
     assert_eq!(logs.concat().len(), 0, "kinds of rooms are kept apart");
 }
 
+pub(crate) async fn recent_is_what_is_there(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds { entries_per_room: 5, ..Bounds::default() }).await;
+    let start = rig.head().await;
+    let said = [rig.log(&[1]).await, rig.log(&[1, 2]).await, rig.log(&[1]).await];
+    rig.log(&[3]).await;
+    let recent = async |n, after, through, most| {
+        let range = Range { room: room(n), after, through };
+        ids(&rig.adapter.recent(namespace().id, &range, most).await.unwrap())
+    };
+    let head = rig.head().await;
+    assert_eq!(recent(1, start, head, 10).await, said);
+    assert_eq!(recent(1, start, head, 2).await, said[1..]);
+    assert_eq!(recent(1, start, said[1], 1).await, [said[1]]);
+    assert_eq!(recent(1, said[1], head, 10).await, [said[2]]);
+    assert_eq!(recent(1, head, head, 10).await, []);
+    assert_eq!(recent(9, start, head, 10).await, [], "an empty room");
+    let mut more = Vec::new();
+    for _ in 0..200 {
+        more.push(rig.log(&[1]).await);
+    }
+    let head = rig.head().await;
+    assert_eq!(rig.read(1, start, head).await, Err(ReadError::Trimmed));
+    let there = recent(1, start, head, 1000).await;
+    assert!(there.len() >= 5 && more.ends_with(&there), "{} of 203, of which 5 are kept at least", there.len());
+    assert_eq!(recent(1, start, head, 3).await, more[197..]);
+}
+
 pub(crate) async fn too_much_is_refused(subject: &impl Subject) {
     let rig = Rig::new(subject, Bounds::default()).await;
     let start = rig.head().await;

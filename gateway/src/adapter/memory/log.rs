@@ -122,6 +122,14 @@ impl Log {
         Position::new(now.saturating_sub(retention), 0).max(self.expired)
     }
 
+    /// The last `most` messages that are there of a range, in order.
+    pub(super) fn recent(&self, namespace: NamespaceId, range: &Range, most: usize) -> Vec<Arc<Message>> {
+        let Some(log) = self.rooms.get(&Key { namespace, room: range.room.clone() }) else { return Vec::new() };
+        let found = log.within(range);
+        let left_out = found.len().saturating_sub(most);
+        found.skip(left_out).cloned().collect()
+    }
+
     /// The messages of each range, in order.
     pub(super) fn read(
         &self,
@@ -141,9 +149,7 @@ impl Log {
             if range.after < log.trimmed {
                 return Err(ReadError::Trimmed);
             }
-            let start = log.entries.partition_point(|m| m.position() <= Some(range.after));
-            let end = log.entries.partition_point(|m| m.position() <= Some(range.through));
-            let part: Vec<_> = log.entries.range(start..end.max(start)).cloned().collect();
+            let part: Vec<_> = log.within(range).cloned().collect();
             messages += part.len();
             bytes += part.iter().map(|m| m.len()).sum::<usize>();
             if messages > limit.messages || bytes > limit.bytes {
@@ -156,6 +162,13 @@ impl Log {
 }
 
 impl RoomLog {
+    /// What is there of a range.
+    fn within(&self, range: &Range) -> impl ExactSizeIterator<Item = &Arc<Message>> {
+        let start = self.entries.partition_point(|message| message.position() <= Some(range.after));
+        let end = self.entries.partition_point(|message| message.position() <= Some(range.through));
+        self.entries.range(start..end.max(start))
+    }
+
     fn first(&self) -> Option<Position> {
         self.entries.front().and_then(|message| message.position())
     }

@@ -204,6 +204,15 @@ impl Adapter for MemoryAdapter {
         self.lock().log.read(namespace, ranges, limit, (self.clock)())
     }
 
+    async fn recent(
+        &self,
+        namespace: NamespaceId,
+        range: &Range,
+        most: usize,
+    ) -> Result<Vec<Arc<Message>>, Unavailable> {
+        Ok(self.lock().log.recent(namespace, range, most))
+    }
+
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {
         let now = (self.clock)();
         let mut state = self.lock();

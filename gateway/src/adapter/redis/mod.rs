@@ -184,6 +184,14 @@ impl RedisAdapter {
     }
 }
 
+fn part(namespace: &NamespaceRef, range: &Range) -> redis::Part {
+    redis::Part {
+        room: redis::RoomKey::new(&namespace.name, &convert::room(&range.room)),
+        after: convert::id(range.after),
+        through: convert::id(range.through),
+    }
+}
+
 fn tag_of(tag: NodeTag) -> redis::Tag {
     redis::Tag::parse(tag.as_str()).expect("both are three characters of one alphabet")
 }
@@ -275,13 +283,18 @@ impl Adapter for RedisAdapter {
         limit: ReadLimit,
     ) -> Result<Vec<Vec<Arc<crate::message::Message>>>, ReadError> {
         let namespace = self.namespace(namespace)?;
-        let part = |range: &Range| redis::Part {
-            room: redis::RoomKey::new(&namespace.name, &convert::room(&range.room)),
-            after: convert::id(range.after),
-            through: convert::id(range.through),
-        };
+        let parts = ranges.iter().map(|range| part(namespace, range)).collect();
         let limit = redis::ReadLimit { messages: limit.messages, bytes: limit.bytes };
-        Ok(self.inner.read(convert::their_epoch(epoch), ranges.iter().map(part).collect(), limit).await?)
+        Ok(self.inner.read(convert::their_epoch(epoch), parts, limit).await?)
+    }
+
+    async fn recent(
+        &self,
+        namespace: NamespaceId,
+        range: &Range,
+        most: usize,
+    ) -> Result<Vec<Arc<crate::message::Message>>, Unavailable> {
+        Ok(self.inner.recent(&part(self.namespace(namespace)?, range), most).await?)
     }
 
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError> {

@@ -1,9 +1,10 @@
 //! Whether namespaces and their rules make sense.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Check;
-use crate::config::{Condition, Config, EventAction, Namespace, RelayTarget};
+use crate::config::{Condition, Config, EventAction, History, Namespace, RelayTarget};
 use crate::policy::args_not_in_room;
 
 /// Events that the client library keeps for itself.
@@ -25,6 +26,7 @@ impl Check {
                 let at = format!("{at}.on_connect.join.{j}");
                 self.that(!rule.room.trim().is_empty(), &at, "must not be empty");
                 self.conditions(&rule.when, config, namespace, &at);
+                self.history(rule.history, config, namespace, &format!("{at}.history"));
                 let in_room = rule.when.contains(&Condition::InRoom);
                 self.that(!in_room, &format!("{at}.when"), "`in_room` has no meaning where a room is joined");
             }
@@ -110,6 +112,7 @@ impl Check {
             if let Some(event) = &rule.error_event {
                 self.event(event, &format!("{at}.error_event"));
             }
+            self.history(rule.history, config, namespace, &format!("{at}.history"));
             let in_room = rule.when.contains(&Condition::InRoom);
             let about_room = matches!(
                 rule.action,
@@ -122,6 +125,15 @@ impl Check {
             });
             self.that(unknown.is_none(), &format!("{at}.when"), unknown.unwrap_or_default());
         }
+    }
+
+    fn history(&mut self, history: Option<History>, config: &Config, namespace: &Namespace, at: &str) {
+        let Some(History { count, age }) = history else { return };
+        self.that(namespace.recovery, at, "needs `recovery = true`: without it nothing is kept");
+        let counted = (1..=History::MAX_COUNT).contains(&count);
+        self.that(counted, &format!("{at}.count"), format!("must be 1 to {}", History::MAX_COUNT));
+        let aged = age > Duration::ZERO && age <= config.recovery.window;
+        self.that(aged, &format!("{at}.age"), "must be more than 0s, and at most `recovery.window`");
     }
 
     pub(super) fn event(&mut self, event: &str, at: &str) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Emit, EventAction, EventRule, KeyHash, Namespace, RelayTarget, Scope};
+use crate::config::{Emit, EventAction, EventRule, History, KeyHash, Namespace, RelayTarget, Scope};
 
 pub(super) fn found(config: &Config) -> Vec<String> {
     validate(config).into_iter().map(|(path, message)| format!("{}: {message}", path.join("."))).collect()
@@ -31,7 +31,7 @@ fn namespaces(config: &mut Config, names: &[&str]) {
 fn event(config: &mut Config, event: &str, action: EventAction) {
     let mut namespace = Namespace::quiet("/");
     let event = event.to_owned();
-    namespace.events = vec![EventRule { event, action, when: Vec::new(), error_event: None }];
+    namespace.events = vec![EventRule { event, action, when: Vec::new(), error_event: None, history: None }];
     config.namespaces = vec![namespace];
 }
 
@@ -137,6 +137,25 @@ fn namespaces_and_rules() {
             "namespaces.0.events.1.event: `e` has a rule already",
         ]
     );
+}
+
+#[test]
+fn a_rooms_history_is_bounded() {
+    let with = |count, seconds, recovery| {
+        let mut config = Config::default();
+        event(&mut config, "e", EventAction::Join { room: "r".into() });
+        config.namespaces[0].recovery = recovery;
+        config.namespaces[0].events[0].history = Some(History { count, age: Duration::from_secs(seconds) });
+        found(&config)
+    };
+    let at = "namespaces.0.events.0.history";
+    assert_eq!(with(1, 1, true), [""; 0]);
+    assert_eq!(with(1000, 120, true), [""; 0]);
+    assert_eq!(with(0, 1, true), [format!("{at}.count: must be 1 to 1000")]);
+    assert_eq!(with(1001, 1, true), [format!("{at}.count: must be 1 to 1000")]);
+    let age = format!("{at}.age: must be more than 0s, and at most `recovery.window`");
+    assert_eq!((with(1, 0, true), with(1, 121, true)), (vec![age.clone()], vec![age]));
+    assert_eq!(with(1, 1, false), [format!("{at}: needs `recovery = true`: without it nothing is kept")]);
 }
 
 #[test]

@@ -148,6 +148,10 @@ impl Adapter for Fake {
 
     async fn settle(&self, _: &[NoticeId]) {}
 
+    async fn recent(&self, _: NamespaceId, _: &Range, _: usize) -> Result<Vec<Arc<Message>>, Unavailable> {
+        Err(Unavailable)
+    }
+
     async fn presence(&self, _: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
         self.looks.lock().unwrap().push((room.clone(), most));
         self.present.lock().unwrap().take().ok_or(Unavailable)

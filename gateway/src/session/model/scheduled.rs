@@ -301,6 +301,15 @@ impl Adapter for Scheduled {
         self.inner.settle(done).await;
     }
 
+    async fn recent(
+        &self,
+        namespace: NamespaceId,
+        range: &Range,
+        most: usize,
+    ) -> Result<Vec<Arc<Message>>, Unavailable> {
+        self.inner.recent(namespace, range, most).await
+    }
+
     async fn presence(&self, namespace: &NamespaceRef, room: &Room, most: usize) -> Result<Present, Unavailable> {
         self.inner.presence(namespace, room, most).await
     }
