@@ -24,6 +24,11 @@ def helm(*args):
     return done.stdout
 
 
+def promtool(*args):
+    """What promtool did: its code and its words."""
+    return subprocess.run([TOOLS / "bin/promtool", *args], capture_output=True, text=True)
+
+
 def render(*files, chart=CHART, values=None, version="1.34"):
     """The rendered objects."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as more:
