@@ -32,6 +32,9 @@ url = "redis://127.0.0.1:1/0"
 [upstream]
 url = "http://127.0.0.1:1/nobody"
 secret = "a secret of the tests, thirty-two bytes"
+[[namespaces]]
+name = "/"
+upstream = { disconnect = true }
 """
 
 

@@ -13,7 +13,7 @@ const reference = process.env.CARILLON_E2E_REFERENCE === "1";
 const own = ["auth", "policy", "upstream", "examples", "cluster"];
 const suites = ["protocol", "client", "recovery", "operations", "browser", ...(reference ? [] : own)];
 // those that wait for time to pass, and little else
-const patient = /auth\/(keys|lifetime)|upstream\/(notices|presence|retold)/;
+const patient = /auth\/(keys|lifetime)|upstream\/(notices|presence|retold)|operations\/prometheus/;
 // those with many clients, a browser, or much of the machine otherwise
 const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$|upstream\/faults|examples\/(cheat-sheet|interview)/;
 

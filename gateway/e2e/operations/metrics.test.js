@@ -1,11 +1,10 @@
 // The table of docs/metrics.md and what a gateway serves are the same, and the figures move with what happens.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { Client, closeClients, connect, fence } from "../harness/client.js";
 import { reference, startGateway } from "../harness/gateway.js";
+import { documented } from "../harness/metrics.js";
 import { closeProxies, startProxy } from "../harness/proxy.js";
 import { startRedis } from "../harness/redis.js";
 import { openNamespace } from "../harness/rules.js";
@@ -18,15 +17,7 @@ afterEach(() => {
   closeProxies();
 });
 
-/** The metrics of docs/metrics.md: name to "type{labels}". */
-function documented() {
-  const text = readFileSync(fileURLToPath(new URL("../../../docs/metrics.md", import.meta.url)), "utf8");
-  const rows = [...text.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)];
-  const words = (cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort();
-  return new Map(rows.map(([, name, type, labels]) => [name, `${type}{${words(labels)}}`]));
-}
-
-/** The same of what a gateway serves. */
+/** What a gateway serves, as `documented` has it: name to "type{labels}". */
 async function served(gateway) {
   const text = await gateway.ok("GET", "/metrics");
   const types = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)];
