@@ -1,10 +1,11 @@
-//! The command line: `carillon serve | check-config | config-docs | publish | token`.
+//! The command line: `carillon serve | check-config | config-docs | publish | probe | token`.
 //!
 //! Called by `main`, calls [`crate::config`] and `crate::app`. Exit codes: 0 when the command did what it was asked,
 //! 1 when it could not (the reason is on stderr), 2 when the command line itself is wrong (clap).
 //! Apart from log lines, stdout carries only the result of a command, so that it can be piped.
 
 mod check;
+mod probe;
 mod publish;
 mod serve;
 mod tls;
@@ -45,6 +46,11 @@ enum Command {
     ConfigDocs,
     /// Publish one event through the internal API of a running gateway
     Publish(Box<publish::Publish>),
+    /// Ask the gateway on this machine whether it is ready (`/readyz`), or alive (`/healthz`)
+    ///
+    /// Reads where its internal listener is from the same file and environment as `serve`. Prints what it says, and exits with
+    /// 0, or with 1 and the reason.
+    Probe(probe::Probe),
     /// Make an API key for the internal API, or a client's token (`token jwt`)
     ///
     /// Prints the key, which is shown only now, and the lines that admit it, for the configuration file.
@@ -68,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(file) => check::run(file),
         Command::ConfigDocs => print(&crate::config::markdown()).map_err(Into::into),
         Command::Publish(publish) => publish::run(&publish),
+        Command::Probe(probe) => probe::run(&probe),
         Command::Token(token) => token::run(token),
     };
     match outcome {
@@ -121,6 +128,9 @@ mod tests {
             ("publish --all --event e --ack-timeout 2s", true),
             ("publish --all --event e --ack-timeout 2s --volatile", false),
             ("publish --all --event e --ack-timeout 0s", false),
+            ("probe", true),
+            ("probe /healthz --config a.toml", true),
+            ("probe readyz", false),
             ("", false),
         ] {
             let words = std::iter::once("carillon").chain(line.split_whitespace());

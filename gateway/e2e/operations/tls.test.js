@@ -367,3 +367,44 @@ describe("three nodes with TLS everywhere, and certificates of each other", opti
     assert.deepEqual([recovered, client.id, client.all("n")], [true, id, [0, 1, 2, 3, 4]]);
   });
 });
+
+describe("nodes whose certificates are for one name, and for no address", options, () => {
+  const { issuer } = certificates;
+  const withCertificate = (label, names) => issuer?.issue(label, { names, use: "serverAuth,clientAuth" });
+  const common = withCertificate("common", ["carillon.internal"]);
+  const other = withCertificate("other", ["other.internal"]);
+  let redis;
+  before(async () => (redis = await startRedis()));
+  after(() => redis?.stop());
+
+  /** Two nodes; the session of the first is asked of the second, which forwards that by TLS. */
+  async function forwarded(settings, theirs = common) {
+    const node = async ({ certFile, keyFile }) => {
+      const listen = `127.0.0.1:${await freePort()}`;
+      const tls = { cert_file: certFile, key_file: keyFile, ca_file: caFile, ...settings };
+      const node = await startGateway({ namespaces, redis: { url: redis.url, prefix: `named-${listen}` }, internal: { listen, tls } });
+      node.tls = { ca, checkServerIdentity: () => undefined };
+      return node;
+    };
+    const one = await node(theirs);
+    const two = await startGateway({ ...one.config, internal: { ...one.config.internal, listen: `127.0.0.1:${await freePort()}`, tls: { ...one.config.internal.tls, cert_file: common.certFile, key_file: common.keyFile } } });
+    const query = new URLSearchParams({ EIO: "4", transport: "polling" });
+    const sid = JSON.parse((await (await fetch(`${one.url}${one.path}?${query}`)).text()).slice(1)).sid;
+    const answer = await fetch(`${two.url}${two.path}?${query}&sid=${sid}`, { method: "POST", body: "40" });
+    const said = two.output.some((line) => /no TLS with a node/.test(line));
+    await Promise.all([one.stop(), two.stop()]);
+    return { status: answer.status, said };
+  }
+
+  it("do not trust each other by their addresses", async () => {
+    assert.deepEqual(await forwarded({}), { status: 400, said: true });
+  });
+
+  it("do where that name is set", async () => {
+    assert.deepEqual(await forwarded({ server_name: "carillon.internal" }), { status: 200, said: false });
+  });
+
+  it("do not trust a certificate of their authority for another name", async () => {
+    assert.deepEqual(await forwarded({ server_name: "carillon.internal" }, other), { status: 400, said: true });
+  });
+});

@@ -31,7 +31,7 @@ impl Tls {
             None => tls::system_authorities(),
         };
         let identity = match self.cert_file.as_ref().zip(self.key_file.as_ref()) {
-            Some((cert, key)) => Some(client_certificate(cert, key)?),
+            Some((cert, key)) => Some(client_certificate(cert, key, in_words)?),
             None => None,
         };
         Ok(TlsConfig::builder()
@@ -46,7 +46,15 @@ fn certificate(der: &CertificateDer<'_>) -> Certificate<'static> {
     Certificate::from_der(der).to_owned()
 }
 
-fn client_certificate(cert_file: &Path, key_file: &Path) -> Result<ClientCert> {
+/// What a caller shows; `in_words` says what is wrong with a file.
+///
+/// # Errors
+/// When a file cannot be used.
+pub(super) fn client_certificate(
+    cert_file: &Path,
+    key_file: &Path,
+    in_words: impl FnOnce(TlsError) -> Error,
+) -> Result<ClientCert> {
     let Identity { chain, .. } = Identity::read(cert_file, key_file).map_err(in_words)?;
     let chain: Vec<_> = chain.iter().map(certificate).collect();
     let key = std::fs::read(key_file).with_context(|| key_file.display().to_string())?;

@@ -16,7 +16,7 @@ use figment::{
 use serde::Deserialize;
 
 use super::{
-    Config, ConfigError, Problem, Problems, Source,
+    Config, ConfigError, Internal, Problem, Problems, Source,
     source::{Override, nearest, overrides},
     validate::validate,
 };
@@ -48,12 +48,16 @@ const TOP_LEVEL: [&str; 14] = [
 ///
 /// When the file cannot be read, is not TOML, or any key or value is wrong.
 pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Config, ConfigError> {
-    let Some(path) = file else {
-        return parse("default", "", source);
-    };
+    let (name, text) = read(file)?;
+    parse(&name, &text, source)
+}
+
+/// The file's name and its text; without a file there are the defaults.
+fn read(file: Option<&Path>) -> Result<(String, String), ConfigError> {
+    let Some(path) = file else { return Ok(("default".to_owned(), String::new())) };
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&path.display().to_string(), &text, source)
+    Ok((path.display().to_string(), text))
 }
 
 /// The same for a text that was read already; `file` is the name that problems are reported under.
@@ -62,16 +66,8 @@ pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Config, ConfigEr
 ///
 /// When the text is not TOML, or any key or value is wrong.
 pub fn parse(file: &str, text: &str, source: &dyn Source) -> Result<Config, ConfigError> {
-    let mut dict: Dict = Toml::from_str(text).map_err(|error| ConfigError::Syntax {
-        file: file.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
-    })?;
-    let overrides = overrides(source, &TOP_LEVEL);
-    for change in &overrides {
-        change.apply(&mut dict);
-    }
-
-    let mut reader = Reader::new(Value::from(dict));
+    let (value, overrides) = merged(file, text, source)?;
+    let mut reader = Reader::new(value);
     let config = reader.read();
     let wrong: BTreeSet<String> = reader.found.iter().filter_map(|(path, _)| path.first().cloned()).collect();
     for (path, message) in validate(&config) {
@@ -92,6 +88,31 @@ pub fn parse(file: &str, text: &str, source: &dyn Source) -> Result<Config, Conf
         message,
     };
     Err(ConfigError::Invalid(Problems(reader.found.into_iter().map(problem).collect())))
+}
+
+/// Where the internal listener of a process with this file and environment is. What is wrong beside it is passed over:
+/// the process was started with what was right, and the file may have changed since.
+///
+/// # Errors
+///
+/// When the file cannot be read or is not TOML.
+pub fn load_internal(file: Option<&Path>, source: &dyn Source) -> Result<Internal, ConfigError> {
+    let (name, text) = read(file)?;
+    let (value, _) = merged(&name, &text, source)?;
+    Ok(Reader::new(value).read().internal)
+}
+
+/// The values of the text, with those of the environment over them.
+fn merged(file: &str, text: &str, source: &dyn Source) -> Result<(Value, Vec<Override>), ConfigError> {
+    let mut dict: Dict = Toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        file: file.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    let overrides = overrides(source, &TOP_LEVEL);
+    for change in &overrides {
+        change.apply(&mut dict);
+    }
+    Ok((Value::from(dict), overrides))
 }
 
 /// Deserializes a value, taking out what is wrong with it.

@@ -194,3 +194,21 @@ fn environment_problems_name_the_variable() {
         assert_eq!(bad("", &[(name, value)]), [problem]);
     }
 }
+
+#[test]
+fn the_internal_listener_is_found_in_a_file_that_has_become_wrong() {
+    let folder = std::env::temp_dir().join(format!("carillon-load-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("carillon.toml");
+    let text = "[internal]\nlisten = '127.0.0.1:7'\n[internal.tls]\ncert_file = 'c'\nnew = 1\n[drian]\nx = 1\n[engine]\nping_timeout = 7";
+    std::fs::write(&file, text).unwrap();
+    let found = load_internal(Some(&file), &BTreeMap::new()).unwrap();
+    assert_eq!((found.listen.to_string().as_str(), found.tls.cert_file), ("127.0.0.1:7", Some("c".into())));
+    let over = BTreeMap::from([("CARILLON_INTERNAL__LISTEN".to_owned(), "127.0.0.1:8".to_owned())]);
+    assert_eq!(load_internal(Some(&file), &over).unwrap().listen.port(), 8);
+    assert_eq!(load_internal(None, &over).unwrap().listen.port(), 8);
+    std::fs::write(&file, "= =").unwrap();
+    assert!(matches!(load_internal(Some(&file), &over), Err(ConfigError::Syntax { .. })));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(load_internal(Some(&file), &over), Err(ConfigError::Unreadable { .. })));
+}

@@ -47,7 +47,7 @@ pub use self::{
     history::History,
     internal::{ApiKey, Internal, KeyHash, Log, LogFormat, Scope},
     limits::{Drain, Fanout, Limits},
-    load::{load, parse},
+    load::{load, load_internal, parse},
     namespace::{Emit, JoinRule, Namespace, OnConnect},
     presence::Presence,
     public::{AllowedOrigin, Engine, NotAnOrigin, Public, Transport},

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use rustls_pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -51,6 +52,9 @@ pub struct InternalTls {
     #[serde(with = "units::optional_path")]
     #[schemars(with = "String", extend("x-type" = "path"))]
     pub ca_file: Option<PathBuf>,
+    /// Name that the certificates of all nodes carry, such as `"carillon.internal"`: it is checked in place of the host by
+    /// which another node is reached, so that one certificate serves all; `""` checks the host. Default: `""`.
+    pub server_name: String,
     /// Oldest version of TLS that is spoken: `"1.2"` or `"1.3"`. Default: `"1.2"`.
     pub min_version: TlsVersion,
     /// Time between two looks at the files; changed ones are for new connections, and those that are open keep what
@@ -104,6 +108,7 @@ impl PublicTls {
             key_file: self.key_file.clone()?,
             client_ca_file: None,
             peers: None,
+            peers_name: None,
             versions: self.min_version.and_later(),
             reload: self.reload,
         })
@@ -121,6 +126,7 @@ impl InternalTls {
             key_file: self.key_file.clone()?,
             client_ca_file: self.client_ca_file.clone(),
             peers: Some(peers.unwrap_or(Authorities::System)),
+            peers_name: ServerName::try_from(self.server_name.clone()).ok(),
             versions: self.min_version.and_later(),
             reload: self.reload,
         })
@@ -140,6 +146,7 @@ impl Default for InternalTls {
             key_file: None,
             client_ca_file: None,
             ca_file: None,
+            server_name: String::new(),
             min_version: TlsVersion::V12,
             reload: RELOAD,
         }
@@ -180,6 +187,12 @@ mod tests {
             ("[public.tls]\ncert_file = 'x'", "public.tls.key_file: `cert_file` and `key_file` go together"),
             ("[internal.tls]\nkey_file = 'x'", "internal.tls.key_file: `cert_file` and `key_file` go together"),
             ("[internal.tls]\nca_file = 'x'", "internal.tls.ca_file: is of no use without `cert_file`"),
+            ("[internal.tls]\nserver_name = 'x'", "internal.tls.server_name: is of no use without `cert_file`"),
+            (
+                "[internal.tls]\nserver_name = 'a b'\ncert_file = 'c'\nkey_file = 'k'",
+                "internal.tls.server_name: must be a host name such as `carillon.internal`",
+            ),
+            ("[public.tls]\nserver_name = 'x'", "public.tls.server_name: unknown key"),
             ("[public.tls]\nreload = '0s'", "public.tls.reload: must be more than 0s"),
             ("[public.tls]\nclient_ca_file = 'x'", "public.tls.client_ca_file: unknown key"),
             ("[public.tls]\ncert_file = '/no/c'\nkey_file = '/no/k'", "public.tls.cert_file: no such file: /no/c"),
@@ -200,6 +213,13 @@ mod tests {
         assert_eq!(peers(None, None), Authorities::System);
         assert_eq!(peers(file("a"), None), Authorities::File("client_ca_file", "a".into()));
         assert_eq!(peers(file("a"), file("b")), Authorities::File("ca_file", "b".into()));
+        let named = |server_name: &str| {
+            let (cert_file, key_file) = (file("cert"), file("key"));
+            let tls =
+                InternalTls { cert_file, key_file, server_name: server_name.to_owned(), ..InternalTls::default() };
+            tls.settings().unwrap().peers_name.map(|name| name.to_str().into_owned())
+        };
+        assert_eq!((named(""), named("a.internal").as_deref()), (None, Some("a.internal")));
         assert_eq!(InternalTls::default().settings(), None);
         assert_eq!(PublicTls::default().settings(), None);
     }

@@ -63,14 +63,14 @@ impl Endpoint {
     }
 
     /// The handshake with who was called at this address (host and port): its
-    /// certificate must be for that host.
+    /// certificate must be for that host, or for the name that all have.
     ///
     /// # Errors
     /// When it fails; of the kind `InvalidData` where TLS itself is the reason.
     pub async fn connect(&self, stream: TcpStream, address: &str) -> io::Result<ClientStream> {
         let client = self.made.load().client.clone();
         let connector = TlsConnector::from(client.ok_or(io::ErrorKind::Unsupported)?);
-        let name = name_of(address).ok_or(io::ErrorKind::InvalidInput)?;
+        let name = self.settings.peers_name.clone().or_else(|| name_of(address)).ok_or(io::ErrorKind::InvalidInput)?;
         connector.connect(name, stream).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::pem::{self, PemObject as _};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls;
 
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -34,6 +34,9 @@ pub struct Settings {
     /// Whom this side trusts where it is the one who calls; `None`: it never
     /// calls.
     pub peers: Option<Authorities>,
+    /// Whose name the certificates there must carry; `None`: the host's that is
+    /// called.
+    pub peers_name: Option<ServerName<'static>>,
     pub versions: Versions,
     /// Time between two looks at the files.
     pub reload: Duration,

@@ -69,6 +69,7 @@ impl Authority {
             key_file: self.file("key.pem"),
             client_ca_file: None,
             peers: None,
+            peers_name: None,
             versions: Versions::From12,
             reload: Duration::from_secs(1),
         }

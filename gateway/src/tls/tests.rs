@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::poll;
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ProtocolVersion;
@@ -366,6 +367,27 @@ async fn nodes_check_each_others_certificates() {
     // the called one is
     let (client, _) = call(&one, &stranger, "127.0.0.1:9100").await;
     assert!(client.as_ref().is_err_and(|error| error.contains("UnknownIssuer")), "{client:?}");
+}
+
+#[tokio::test]
+async fn one_name_may_stand_for_all_nodes() {
+    let authority = Authority::new();
+    let node = |host: &str, name: &'static str| {
+        let file = authority.file("ca.pem");
+        authority.endpoint(|settings| {
+            authority.issue(host);
+            settings.peers = Some(Authorities::File("ca_file", file));
+            settings.peers_name = Some(ServerName::try_from(name).unwrap());
+        })
+    };
+    let one = node("carillon.internal", "carillon.internal");
+    // wherever it was called
+    for address in ["127.0.0.1:9100", "10.0.0.5:9100", "elsewhere:1"] {
+        assert_eq!(call(&one, &node("carillon.internal", "carillon.internal"), address).await, (Ok(()), true));
+    }
+    // for the host that was called, but not for the name
+    let (client, _) = call(&one, &node("127.0.0.1", "carillon.internal"), "127.0.0.1:9100").await;
+    assert!(client.as_ref().is_err_and(|error| error.contains("certificate not valid for name")), "{client:?}");
 }
 
 #[test]

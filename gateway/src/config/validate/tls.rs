@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustls_pki_types::ServerName;
+
 use super::Check;
 use crate::config::tls::{InternalTls, PublicTls};
 use crate::tls::Settings;
@@ -17,6 +19,12 @@ impl Check {
             ("ca_file", &internal.ca_file),
         ];
         self.certificates("internal.tls", &files, internal.settings(), internal.reload.is_zero());
+        if !internal.server_name.is_empty() {
+            let at = "internal.tls.server_name";
+            self.that(internal.cert_file.is_some(), at, "is of no use without `cert_file`");
+            let name = ServerName::try_from(internal.server_name.as_str()).is_ok();
+            self.that(name, at, "must be a host name such as `carillon.internal`, or an IP address");
+        }
     }
 
     fn certificates(
