@@ -26,8 +26,8 @@ def files(tmp_path_factory):
     return {"tls.crt": certificate, "tls.key": key, "ca.crt": certificate, "secret": "0123456789abcdef0123456789abcdef"}
 
 
-def check_config(objects, files, folder):
-    """Lays the container's mounts out below `folder`, and runs the check with its environment."""
+def check_config(objects, files, folder, command="check-config", **more):
+    """Lays the container's mounts out below `folder`, and runs the check, or another command, with its environment."""
     pod = gateway(objects)["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     volumes = {it["name"]: it for it in pod["volumes"]}
@@ -51,12 +51,19 @@ def check_config(objects, files, folder):
         else:
             environment[it["name"]] = moved(it["value"]).replace("$(POD_IP)", environment["POD_IP"])
     assert container["args"] == ["serve"]
-    return subprocess.run([os.environ["CARILLON_BIN"], "check-config"], env=environment, capture_output=True, text=True)
+    return subprocess.run([os.environ["CARILLON_BIN"], command], env=environment | more, capture_output=True, text=True)
 
 
 def test_the_gateway_takes_it(objects, files, tmp_path):
     done = check_config(objects, files, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_probe_finds_where_it_listens(values_file, objects, files, tmp_path):
+    """With the container's mounts and environment. Nobody answers on port 1."""
+    done = check_config(objects, files, tmp_path, command="probe", CARILLON_INTERNAL__LISTEN="0.0.0.0:1")
+    scheme = "https" if values_file.stem == "tls" else "http"
+    assert done.returncode == 1 and f"no answer from {scheme}://127.0.0.1:1/readyz" in done.stderr, done.stderr
 
 
 def test_a_mistake_in_the_configuration_is_noticed(files, tmp_path):

@@ -45,6 +45,7 @@ BESIDE = {
     "replicas": {"autoscaling": {"enabled": False}},
     "tls.public.secretName": {"ingress": {"enabled": False}},
     "tls.internal": {"tls": {"internal": {"secretName": "node", "clientCa": False}}, "config": WEBSOCKET},
+    "tls.internal.serverName": {"tls": {"internal": {"serverName": "carillon.internal"}}, "config": ""},
     "route": {"route": {"enabled": True, "parentRefs": [{"name": "public"}]}},
     "trialRedis": {
         "trialRedis": {"enabled": True},
@@ -141,7 +142,13 @@ REFUSED = [
         {"tls": {"public": {"secretName": "t"}}, "route": {"enabled": True, "parentRefs": [{"name": "g"}]}},
         "ends TLS itself",
     ),
-    ("TLS among polling gateways", {"tls": {"internal": {"secretName": "t"}}}, "must trust each other's pod address"),
+    ("TLS among polling gateways", {"tls": {"internal": {"secretName": "t"}}}, "need tls.internal.serverName"),
+    ("name alone", {"tls": {"internal": {"serverName": "a.internal"}}}, "serverName is of no use"),
+    (
+        "name in config",
+        {"tls": {"internal": {"secretName": "t"}}, "config": '[internal.tls]\nserver_name = "a"'},
+        "config sets internal.tls.server_name",
+    ),
     ("CA alone", {"tls": {"internal": {"clientCa": True}}}, "clientCa is of no use"),
     ("no metric", {"autoscaling": {"enabled": True, "cpuPercent": 0}}, "autoscaling needs cpuPercent or connections"),
     ("fewer than least", {"autoscaling": {"enabled": True, "maxReplicas": 2}}, "must be at least minReplicas"),

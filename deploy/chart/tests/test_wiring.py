@@ -1,6 +1,6 @@
 """The objects fit each other."""
 
-from conftest import NAMESPACE, gateway, of_kind, pods
+from conftest import DEPLOY, NAMESPACE, gateway, of_kind, pods
 
 
 def selects(selector, labels):
@@ -96,14 +96,14 @@ def test_prometheus_finds_each_gateway_once(objects):
 def test_the_grace_period_holds_the_drain(objects):
     spec = gateway(objects)["spec"]
     pod = spec["template"]["spec"]
-    seconds = {
+    drain = {
         it["name"].removeprefix("CARILLON_DRAIN__"): int(it["value"].removesuffix("s"))
         for it in pod["containers"][0]["env"]
         if it["name"].startswith("CARILLON_DRAIN__")
     }
-    assert set(seconds) == {"READY_DELAY", "SPREAD", "DEADLINE"}
-    assert pod["terminationGracePeriodSeconds"] >= seconds["DEADLINE"] + 5, "requests under way have 5 s after the deadline"
-    assert spec["minReadySeconds"] == seconds["READY_DELAY"] + seconds["SPREAD"], "a rollout drains one after the other"
+    assert set(drain) == {"READY_DELAY", "SPREAD", "DEADLINE", "GRACE_PERIOD"}
+    assert pod["terminationGracePeriodSeconds"] == drain["GRACE_PERIOD"], "check-config holds the drain against it"
+    assert spec["minReadySeconds"] == drain["READY_DELAY"] + drain["SPREAD"], "a rollout drains one after the other"
     assert spec["progressDeadlineSeconds"] > spec["minReadySeconds"]
 
 
@@ -121,7 +121,9 @@ def test_probes_ask_the_internal_port(objects, values_file):
     container = gateway(objects)["spec"]["template"]["spec"]["containers"][0]
     probes = [container[it] for it in ("startupProbe", "livenessProbe", "readinessProbe")]
     if values_file.stem == "tls":
-        assert [it["tcpSocket"] for it in probes] == [{"port": "internal"}] * 3
+        asked = [it["exec"]["command"] for it in probes]
+        assert asked == [["/carillon", "probe", path] for path in ("/healthz", "/healthz", "/readyz")]
+        assert "/carillon" in (DEPLOY / "Dockerfile").read_text(), "where the image has the program"
         return
     asked = [(it["httpGet"]["path"], it["httpGet"]["port"], it["httpGet"]["scheme"]) for it in probes]
     assert asked == [(path, "internal", "HTTP") for path in ("/healthz", "/healthz", "/readyz")]
