@@ -55,7 +55,7 @@ $(CLIENT)/.installed: deploy/client/package.json deploy/client/package-lock.json
 # ---- test
 
 .PHONY: test check prepare linker fmt clippy doc unit bench-unit deny e2e
-test: logs prepare fmt clippy doc unit bench-unit deny e2e ## Install what the tests need, and run all of them
+test: logs prepare fmt clippy doc unit bench-unit deny e2e chart load ## Install what the tests need, and run all of them
 	$(call headline,all passed)
 	@'$(CURDIR)/.ci/summary' '$(LOGS)'
 
@@ -68,9 +68,11 @@ logs:
 linker:
 	@command -v cc >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y gcc libc6-dev; }
 
-prepare: linker $(TOOLS)/bin/cargo-deny
+# Helm and k6 are built while the other suites run; `chart` and `load` wait for them, and build what failed here again.
+prepare: linker $(TOOLS)/bin/cargo-deny | $(LOGS)
 	$(call headline,what the end-to-end suite needs)
-	gateway/e2e/install </dev/null
+	TOOLS='$(TOOLS)' gateway/e2e/install </dev/null
+	{ nice deploy/chart/install '$(TOOLS)'; nice loadtest/k6/install; } </dev/null >'$(LOGS)/tools.log' 2>&1 &
 	@echo "installed: $$(chromium --version 2>/dev/null | head -1), $$(find gateway/e2e/node_modules -name package.json -path '*node_modules/*' -prune | wc -l) npm packages"
 
 $(TOOLS)/bin/cargo-deny:
@@ -122,12 +124,7 @@ e2e: | $(LOGS)
 	$(call headline,end-to-end)
 	cargo build --quiet --locked -p carillon-gateway
 	cargo build --quiet --locked -p adapter-redis --features socketioxide --example socketioxide-server
-	CARILLON_BIN='$(TARGET)/debug/carillon' gateway/e2e/run </dev/null 2>&1 | tee '$(LOGS)/e2e.log'
-
-$(LOGS):
-	@mkdir -p $@
-
-# ---- the rest
+	TOOLS='$(TOOLS)' CARILLON_BIN='$(TARGET)/debug/carillon' gateway/e2e/run </dev/null 2>&1 | tee '$(LOGS)/e2e.log'
 
 .PHONY: chart load
 chart: | $(LOGS) ## Check the Helm chart, the image and the compose file (installs Helm)
@@ -137,7 +134,7 @@ chart: | $(LOGS) ## Check the Helm chart, the image and the compose file (instal
 
 load: $(TOOLS)/bin/k6 | $(LOGS) ## A few seconds of each k6 scenario, and of clients that are broken on purpose (installs k6)
 	$(call headline,load test)
-	gateway/e2e/install </dev/null
+	TOOLS='$(TOOLS)' gateway/e2e/install </dev/null
 	cargo build --quiet --locked -p carillon-gateway
 	export CARILLON_BIN='$(TARGET)/debug/carillon' K6='$(TOOLS)/bin/k6'; \
 		{ loadtest/k6/smoke && loadtest/k6/smoke --self-test; } </dev/null 2>&1 | tee '$(LOGS)/load.log'
@@ -145,6 +142,11 @@ load: $(TOOLS)/bin/k6 | $(LOGS) ## A few seconds of each k6 scenario, and of cli
 $(TOOLS)/bin/k6: loadtest/k6/install
 	$(call headline,k6)
 	loadtest/k6/install && touch $@
+
+$(LOGS):
+	@mkdir -p $@
+
+# ---- the rest
 
 .PHONY: bench fuzz docs
 bench: ## Measure the gateway beside the floor and its peers (some 20 minutes)

@@ -55,11 +55,15 @@ def gateway(objects):
 
 _rendered = {}
 accepted = collections.Counter()
+# what tests have counted, for the last lines
+counted = []
 
 
 def pytest_terminal_summary(terminalreporter):
     for version, count in sorted(accepted.items()):
         terminalreporter.write_line(f"chart: {len(SETS)} sets of values, {count} objects valid for Kubernetes {version}")
+    for line in counted:
+        terminalreporter.write_line(f"chart: {line}")
 
 
 @pytest.fixture(params=SETS, ids=lambda it: it.stem)

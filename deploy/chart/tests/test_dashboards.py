@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 import yaml
 
-from conftest import CHART, of_kind, promtool, render
+from conftest import CHART, counted, of_kind, promtool, render
 
 BOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(CHART.glob("files/dashboards/*.json"))}
 GROUPS = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
@@ -166,6 +166,7 @@ def test_prometheus_reads_every_expression(tmp_path):
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
     done = promtool("check", "rules", tmp_path / "rules.yaml")
     assert done.returncode == 0 and f"{len(ALL)} rules found" in done.stdout, done.stdout + done.stderr
+    counted.append(f"{len(ALL)} expressions of alert rules and {len(BOARDS)} dashboards")
 
 
 def test_every_metric_is_looked_at(documented):
