@@ -72,9 +72,10 @@ export class Prometheus {
     }
   }
 
-  /** Names of the alerts that fire. */
-  async firing() {
-    return [...new Set((await this.get("alerts")).alerts.filter(({ state }) => state === "firing").map(({ labels }) => labels.alertname))].sort();
+  /** Names of the alerts in one of these states; a pending one has not held for long enough yet. */
+  async alerts(...states) {
+    const { alerts } = await this.get("alerts");
+    return [...new Set(alerts.filter(({ state }) => states.includes(state)).map(({ labels }) => labels.alertname))].sort();
   }
 
   stop() {
