@@ -61,9 +61,9 @@ counted = []
 
 def pytest_terminal_summary(terminalreporter):
     for version, count in sorted(accepted.items()):
-        terminalreporter.write_line(f"chart: {len(SETS)} sets of values, {count} objects valid for Kubernetes {version}")
+        terminalreporter.write_line(f"{len(SETS)} sets of values, {count} objects valid for Kubernetes {version}")
     for line in counted:
-        terminalreporter.write_line(f"chart: {line}")
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(params=SETS, ids=lambda it: it.stem)
