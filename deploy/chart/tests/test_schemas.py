@@ -94,7 +94,7 @@ def test_the_package_renders_like_the_folder(tmp_path):
     helm("package", CHART, "-d", tmp_path)
     (package,) = tmp_path.glob("*.tgz")
     listed = subprocess.run(["tar", "-tzf", package], capture_output=True, text=True, check=True).stdout.split()
-    assert "carillon/files/redis.conf" in listed
+    assert {f"carillon/files/{it}" for it in ("redis.conf", "alerts.yaml", "dashboards/carillon.json")} <= set(listed)
     assert not [it for it in listed if "/tests/" in it or it.endswith(("/install", "/check"))], listed
-    file = CHART / "tests/values/trial-redis.yaml"
-    assert render(file, chart=package) == render(file)
+    for file in (CHART / f"tests/values/{name}.yaml" for name in ("trial-redis", "full")):
+        assert render(file, chart=package) == render(file)
