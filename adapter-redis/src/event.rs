@@ -23,7 +23,7 @@ pub struct Event {
     pub except: Vec<Room>,
     /// Dropped for who cannot take it at once.
     pub volatile: bool,
-    /// W3C `traceparent` of the publish; empty without one.
+    /// W3C `traceparent` of the publish, and after a space its `tracestate`; empty without one.
     pub trace: SmolStr,
     /// JSON of the event array, without its brackets: name and arguments.
     pub elements: Bytes,

@@ -7,6 +7,7 @@ mod adapters;
 mod certificates;
 mod drain;
 mod namespaces;
+mod spans;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::transport::{
 use adapters::Adapters;
 use certificates::Certificates;
 use namespaces::Maker;
+use spans::Spans;
 
 /// Commands and streams that may wait for one worker.
 const WORKER_QUEUE: usize = 4096;
@@ -59,6 +61,7 @@ async fn run(config: Config) -> Result<()> {
     let certificates = Certificates::load(&config, &registry)?;
     let configured = config.effective_namespaces();
     let namespaces = Namespaces::new(configured.iter().map(|it| (it.name.as_str(), it.recovery)));
+    let spans = Spans::new(&config.tracing, &namespaces, &registry)?;
     let maker = Maker::new(&config, &tasks, &registry)?;
     let rules = maker.rules(&configured, &namespaces)?;
 
@@ -68,7 +71,8 @@ async fn run(config: Config) -> Result<()> {
         (0..workers).map(|_| Arc::new(Mailbox::new(config.fanout.mailbox, Arc::clone(&space)))).collect();
     let (commands, command_queues): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
     let ports = mailboxes.iter().cloned().zip(commands).map(|(mailbox, commands)| WorkerPort { mailbox, commands });
-    let router = Arc::new(Router::new(ports.collect(), namespaces.len(), space, RoomMetrics::register(&registry)?));
+    let router = Router::new(ports.collect(), namespaces.len(), space, RoomMetrics::register(&registry)?);
+    let router = Arc::new(router.traced_by(spans.tracer.clone()));
 
     let internal = TcpListener::bind(config.internal.listen)
         .await
@@ -77,6 +81,7 @@ async fn run(config: Config) -> Result<()> {
     AgeMetric::register(&registry, router.canary())?;
     let adapters = Adapters::new(&config, &namespaces, Arc::clone(&router) as _, internal_address, &registry)?;
     let (adapter, directory) = (Arc::clone(&adapters.adapter), Arc::clone(&adapters.directory));
+    spans.run(&config.tracing, directory.this())?;
     let upkeep = Arc::clone(&adapter);
     let stop = tasks.stop().clone();
     tasks.spawn_vital("adapter", async move { upkeep.run(stop).await });
@@ -89,6 +94,7 @@ async fn run(config: Config) -> Result<()> {
         router: Arc::clone(&router),
         metrics: SessionMetrics::register(&registry)?,
         sets: adapters.sets(),
+        tracer: spans.tracer.clone(),
     });
     if let Some(told) = maker.told(&configured, &namespaces) {
         let (adapter, metrics) = (Arc::clone(&adapter), NoticeMetrics::register(&registry)?);
@@ -130,6 +136,7 @@ async fn run(config: Config) -> Result<()> {
         keys: ApiKeys::new(&config.internal.api_keys),
         max_body: config.internal.max_body,
         metrics: PublishMetrics::new(&registry)?,
+        tracer: spans.tracer.clone(),
     });
     let transports = Arc::new(Transports {
         client_files: match &config.public.client_dir {
@@ -222,6 +229,7 @@ async fn run(config: Config) -> Result<()> {
             anyhow::bail!("a worker panicked");
         }
     }
+    spans.finish().await;
     anyhow::ensure!(by_signal, "a vital task ended");
     tracing::info!("stopped");
     Ok(())

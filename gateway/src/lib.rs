@@ -25,5 +25,6 @@ pub mod rooms;
 pub mod session;
 pub mod tasks;
 pub mod tls;
+pub mod trace;
 pub mod transport;
 pub mod upstream;

@@ -39,10 +39,11 @@ async function watch(gateway, ...names) {
 describe("metrics", options, () => {
   const namespaces = [{ ...openNamespace("/", true), upstream: { disconnect: true } }];
   const upstream = { url: "http://127.0.0.1:1/nobody", secret: "a secret of the tests, thirty-two bytes" };
+  const tracing = { endpoint: "http://127.0.0.1:1", sample: 0 };
   let redis, gateway;
   before(async () => {
     redis = await startRedis();
-    gateway = await startGateway({ namespaces, upstream, redis: { url: redis.url, unready_after: "2s" } });
+    gateway = await startGateway({ namespaces, upstream, tracing, redis: { url: redis.url, unready_after: "2s" } });
   });
   after(async () => {
     await gateway?.stop();
@@ -58,7 +59,7 @@ describe("metrics", options, () => {
   });
 
   it("without Redis are the same, less those of Redis", async () => {
-    const alone = await startGateway({ namespaces, upstream });
+    const alone = await startGateway({ namespaces, upstream, tracing });
     await alone.publish("first", []);
     const expected = [...documented().keys()].filter((name) => !name.startsWith("carillon_redis_"));
     assert.deepEqual([...(await served(alone)).keys()].sort(), expected.sort());

@@ -196,6 +196,7 @@ pub(crate) fn draft(rooms: &[u32]) -> Draft {
         body: Body::from_values("event", &["text".into()]).unwrap(),
         volatile: false,
         idempotency: None,
+        trace: None,
     }
 }
 
@@ -259,7 +260,7 @@ macro_rules! conformance_tests {
         $crate::adapter::conformance::conformance_tests! { @cases $subject;
             log: ids_log_and_delivery_are_one_order, accepted_means_logged, reads_are_after_and_through, recent_is_what_is_there,
                 too_much_is_refused, what_was_trimmed_is_told, what_is_too_old_is_told, unlogged_is_only_delivered,
-                several_rooms_are_one_message, without_recovery_nothing_is_logged, idempotency_keys,
+                several_rooms_are_one_message, a_trace_goes_with_its_message, without_recovery_nothing_is_logged, idempotency_keys,
                 head_and_ticks_grow, the_clock_may_step_back, what_expired_stays_told_when_the_clock_steps_back;
             sessions: a_session_is_taken_over, strangers_are_refused, sessions_expire, a_later_owner_fences,
                 rooms_change_at_a_position, past_stays_are_kept_while_needed, confirmed_only_grows,

@@ -25,7 +25,7 @@ use super::{
 pub(super) type KeyPath = Vec<String>;
 
 /// Every top-level key.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 15] = [
     "workers",
     "demo",
     "public",
@@ -39,6 +39,7 @@ const TOP_LEVEL: [&str; 14] = [
     "fanout",
     "drain",
     "log",
+    "tracing",
     "namespaces",
 ];
 

@@ -28,6 +28,7 @@ mod reference;
 mod rule;
 mod source;
 mod tls;
+mod tracing;
 mod units;
 mod upstream;
 mod validate;
@@ -57,6 +58,7 @@ pub use self::{
     rule::{AckWith, EventAction, EventRule, RelayTarget, RuleError},
     source::{PREFIX, ProcessEnvironment, Source},
     tls::{InternalTls, PublicTls, TlsVersion},
+    tracing::Tracing,
     upstream::{NamespaceUpstream, Upstream},
 };
 
@@ -91,6 +93,8 @@ pub struct Config {
     pub drain: Drain,
     /// What is logged.
     pub log: Log,
+    /// What is traced, and who is told.
+    pub tracing: Tracing,
     /// The namespaces; without any there is `/` with recovery and no client events. Default: `[]`.
     pub namespaces: Vec<Namespace>,
 }

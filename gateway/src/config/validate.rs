@@ -5,6 +5,7 @@ mod fleet;
 mod namespaces;
 mod templates;
 mod tls;
+mod tracing;
 mod upstream;
 
 use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
@@ -31,6 +32,7 @@ pub(super) fn validate(config: &Config) -> Vec<(KeyPath, String)> {
     check.redis(&config.redis);
     check.drain(&config.drain);
     check.log(&config.log);
+    check.tracing(&config.tracing);
     let too_slow = config.recovery.refresh >= config.recovery.window;
     check.that(!too_slow, "recovery.refresh", "must be less than `recovery.window`");
     check.namespaces(config);

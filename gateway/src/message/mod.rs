@@ -18,6 +18,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::protocol::{Body, Frames};
+use crate::trace::TraceContext;
 
 pub use ack::{AckCollector, AckTicket, Acknowledgement, Acks};
 pub use node::NodeTag;
@@ -86,6 +87,8 @@ pub struct Draft {
     /// Dropped for who cannot take it at once; never logged.
     pub volatile: bool,
     pub idempotency: Option<Idempotency>,
+    /// The span that publishes it, where there is one.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Draft {
@@ -115,6 +118,8 @@ pub struct Message {
     pub rooms: Rooms,
     pub except: Box<[Room]>,
     pub content: Content,
+    /// The span that published it, where there is one.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 /// How a message is encoded, and what it promises.
@@ -136,7 +141,8 @@ impl Message {
         let mut text = Vec::with_capacity(Offset::MAX_LEN);
         offset.write_to(&mut text);
         let frames = Frames::event(&draft.namespace.name, &draft.body, None, Some(&text));
-        Self::new(draft.namespace.id, draft.rooms, draft.except, Content::Logged { offset, frames })
+        let content = Content::Logged { offset, frames };
+        Self::new(draft.namespace.id, draft.rooms, draft.except, content, draft.trace)
     }
 
     /// The same event, ending in another offset; `None` of one that ends in none.
@@ -152,6 +158,7 @@ impl Message {
             namespace: self.namespace,
             rooms: self.rooms.clone(),
             except: self.except.clone(),
+            trace: None,
             content: Content::Logged { offset, frames },
         })
     }
@@ -164,18 +171,24 @@ impl Message {
             let frames = Frames::event(&draft.namespace.name, &draft.body, None, None);
             Content::Unlogged { frames, volatile: draft.volatile, ack: None }
         };
-        Self::new(draft.namespace.id, draft.rooms, draft.except, content)
+        Self::new(draft.namespace.id, draft.rooms, draft.except, content, draft.trace)
     }
 
     /// A draft that every recipient shall acknowledge.
     pub fn with_ack(draft: Draft, ticket: AckTicket) -> Self {
         let frames = Frames::event(&draft.namespace.name, &draft.body, Some(ticket.id()), None);
         let content = Content::Unlogged { frames, volatile: draft.volatile, ack: Some(ticket) };
-        Self::new(draft.namespace.id, draft.rooms, draft.except, content)
+        Self::new(draft.namespace.id, draft.rooms, draft.except, content, draft.trace)
     }
 
-    fn new(namespace: NamespaceId, rooms: Rooms, except: Vec<Room>, content: Content) -> Self {
-        Message { namespace, rooms, except: except.into(), content }
+    fn new(
+        namespace: NamespaceId,
+        rooms: Rooms,
+        except: Vec<Room>,
+        content: Content,
+        trace: Option<Arc<TraceContext>>,
+    ) -> Self {
+        Message { namespace, rooms, except: except.into(), content, trace }
     }
 
     /// Its place in the log, if it has one.

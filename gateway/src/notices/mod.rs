@@ -140,7 +140,7 @@ impl Notices {
             GoneReason::Lost => Reason::Lost,
             GoneReason::Expired => Reason::Expired,
         });
-        match backend.tell(upstream::Notice { id: id.as_str(), sender, what, traceparent: None }).await {
+        match backend.tell(upstream::Notice { id: id.as_str(), sender, what, span: None }).await {
             Ok(answer) => {
                 self.metrics.gone(reason);
                 // who is told by it missed nothing that was promised
@@ -177,6 +177,7 @@ impl Notices {
             body,
             volatile: false,
             idempotency: Some(Idempotency { key, digest: 0 }),
+            trace: None,
         };
         match self.adapter.publish(vec![draft]).await.pop() {
             Some(Ok(_)) => {

@@ -43,7 +43,7 @@ pub(super) fn draft(
     let except = except(&item.except.0)?;
     check_args("args", &item.args)?;
     let body = body(&item.event, &item.args)?;
-    let mut draft = Draft { namespace, rooms, except, body, volatile: item.volatile, idempotency: None };
+    let mut draft = Draft { namespace, rooms, except, body, volatile: item.volatile, idempotency: None, trace: None };
     if let Some(key) = key {
         if draft.volatile {
             return Err(RequestError::field("volatile", "cannot be combined with an idempotency key"));

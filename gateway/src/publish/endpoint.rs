@@ -75,6 +75,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it brings messages.
+    pub(crate) fn publishes(self) -> bool {
+        matches!(self, Endpoint::Publish | Endpoint::Batch)
+    }
+
     /// What the caller's key must be allowed; `None` asks for no key.
     pub(crate) fn scope(self) -> Option<Scope> {
         match self {

@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 
 use crate::adapter::PublishError;
 use crate::message::Draft;
+use crate::trace::Span;
 
 use super::PublishState;
 use super::answer;
@@ -47,8 +48,9 @@ pub(super) async fn publish(
     caller: Caller<'_>,
     headers: &HeaderMap,
     json: &str,
+    span: Option<&Span>,
 ) -> Result<Vec<u8>, RequestError> {
-    let answered = publish_one(state, caller, headers, json).await;
+    let answered = publish_one(state, caller, headers, json, span).await;
     if let Err(error) = &answered {
         state.metrics.refused(error);
     }
@@ -60,8 +62,9 @@ async fn publish_one(
     caller: Caller<'_>,
     headers: &HeaderMap,
     json: &str,
+    span: Option<&Span>,
 ) -> Result<Vec<u8>, RequestError> {
-    let (draft, ack) = {
+    let (mut draft, ack) = {
         let key = key_header(headers)?;
         let item: Publish<'_> = parse(json)?;
         if item.idempotency_key.is_some() {
@@ -76,6 +79,7 @@ async fn publish_one(
         }
         (draft(&state.namespaces, caller, &item, key)?, ack)
     };
+    trace(span, std::slice::from_mut(&mut draft));
     if let Some(timeout) = ack {
         let acks = state.adapter.publish_with_ack(draft, timeout).await?;
         state.metrics.acknowledged();
@@ -106,6 +110,7 @@ pub(super) async fn publish_batch(
     caller: Caller<'_>,
     headers: &HeaderMap,
     json: &str,
+    span: Option<&Span>,
 ) -> Result<Vec<u8>, RequestError> {
     if headers.contains_key(KEY_HEADER) {
         return Err(RequestError::Header {
@@ -113,7 +118,8 @@ pub(super) async fn publish_batch(
             reason: "a batch takes `idempotency_key` in its items",
         });
     }
-    let prepared = prepare(state, caller, json)?;
+    let mut prepared = prepare(state, caller, json)?;
+    trace(span, &mut prepared.drafts);
     state.metrics.batch(prepared.refusals.len());
     let results = if prepared.drafts.is_empty() { Vec::new() } else { state.adapter.publish(prepared.drafts).await };
     let mut results = results.into_iter();
@@ -141,6 +147,14 @@ pub(super) async fn publish_batch(
     }
     out.extend_from_slice(b"]}");
     Ok(out)
+}
+
+/// Makes the drafts part of the request's trace.
+fn trace(span: Option<&Span>, drafts: &mut [Draft]) {
+    if let Some(span) = span {
+        span.has_items(drafts.len());
+        drafts.iter_mut().for_each(|draft| draft.trace = Some(span.context()));
+    }
 }
 
 /// A batch's good items, and for each of its items why it is not one of them.

@@ -55,6 +55,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::adapter::Adapter;
 use crate::message::Namespaces;
+use crate::trace::{Span, Tracer};
 
 use endpoint::Endpoint;
 use error::RequestError;
@@ -75,6 +76,8 @@ pub struct PublishState {
     pub max_body: usize,
     /// What is counted.
     pub metrics: PublishMetrics,
+    /// What makes a span of each request to publish.
+    pub tracer: Tracer,
 }
 
 struct Api {
@@ -103,7 +106,8 @@ pub fn router(state: PublishState) -> Router {
 
 async fn handle(endpoint: Endpoint, api: Arc<Api>, request: Request) -> Response<Body> {
     let start = Instant::now();
-    let response = match call(endpoint, &api, request).await {
+    let span = endpoint.publishes().then(|| api.state.tracer.publish(request.headers())).flatten();
+    let response = match call(endpoint, &api, request, span.as_ref()).await {
         Ok(json) => answer::ok(json),
         Err(error) => {
             // the caller is told what of its request was wrong, which may be private
@@ -112,6 +116,9 @@ async fn handle(endpoint: Endpoint, api: Arc<Api>, request: Request) -> Response
         }
     };
     api.state.metrics.request(endpoint, response.status(), start.elapsed());
+    if let Some(span) = span {
+        span.answered(response.status());
+    }
     response
 }
 
@@ -122,7 +129,7 @@ fn refuse(api: &Api, endpoint: Endpoint, error: &RequestError) -> Response<Body>
 }
 
 /// The answer's JSON.
-async fn call(endpoint: Endpoint, api: &Api, request: Request) -> Result<Bytes, RequestError> {
+async fn call(endpoint: Endpoint, api: &Api, request: Request, span: Option<&Span>) -> Result<Bytes, RequestError> {
     let state = &api.state;
     let (head, body) = request.into_parts();
     let caller = match endpoint.scope() {
@@ -134,8 +141,8 @@ async fn call(endpoint: Endpoint, api: &Api, request: Request) -> Result<Bytes, 
     let json = text(&body)?;
     let Parts { headers, uri, .. } = &head;
     let answer = match endpoint {
-        Endpoint::Publish => events::publish(state, caller, headers, json).await?,
-        Endpoint::Batch => events::publish_batch(state, caller, headers, json).await?,
+        Endpoint::Publish => events::publish(state, caller, headers, json, span).await?,
+        Endpoint::Batch => events::publish_batch(state, caller, headers, json, span).await?,
         Endpoint::Join => sockets::join(state, json).await?,
         Endpoint::Leave => sockets::leave(state, json).await?,
         Endpoint::Disconnect => sockets::disconnect(state, json).await?,

@@ -63,6 +63,7 @@ mod tests {
             body: Body::from_values("e", &[]).unwrap(),
             volatile: false,
             idempotency: None,
+            trace: None,
         };
         Arc::new(Message::logged(draft, Offset { epoch: Epoch::random(), position: at(id) }))
     }

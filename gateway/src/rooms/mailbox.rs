@@ -10,11 +10,14 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, mpsc};
 
 use crate::message::{Message, NamespaceId, Position, Room};
+use crate::trace::FanOut;
 
 /// What a worker takes from its mailbox.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     Message(Arc<Message>),
+    /// One of a sampled trace, with the span that it is handed out in.
+    Traced(Arc<Message>, FanOut),
     /// All up to here has been delivered.
     Tick(Position),
     /// All that was published before this time has been delivered.
@@ -59,7 +62,7 @@ impl Mailbox {
     /// [`Self::is_full`] before, and calls [`Self::announce`] after the last.
     pub fn put(&self, delivery: Delivery) {
         let mut waiting = self.lock();
-        if let Delivery::Message(message) = &delivery {
+        if let Delivery::Message(message) | Delivery::Traced(message, _) = &delivery {
             self.bytes.fetch_add(message.len(), Ordering::Relaxed);
         }
         // one look at the clock for all that is taken together

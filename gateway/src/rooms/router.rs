@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::adapter::{Node, Operation, Report};
 use crate::message::{Message, NamespaceId, Position, Room, SocketId};
+use crate::trace::{FanOut, Tracer};
 
 use super::canary::Canary;
 use super::mailbox::{Delivery, Mailbox};
@@ -52,6 +53,7 @@ pub struct Router {
     space: Arc<Notify>,
     canary: Arc<Canary>,
     metrics: RoomMetrics,
+    tracer: Tracer,
 }
 
 type Index = HashMap<Room, u64, foldhash::fast::RandomState>;
@@ -64,7 +66,20 @@ impl Router {
     pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>, metrics: RoomMetrics) -> Self {
         assert!(workers.len() <= Self::MAX_WORKERS, "at most {} workers", Self::MAX_WORKERS);
         let canary = Arc::new(Canary::new(workers.len()));
-        Router { workers, index: (0..namespaces).map(|_| Mutex::default()).collect(), space, canary, metrics }
+        Router {
+            workers,
+            index: (0..namespaces).map(|_| Mutex::default()).collect(),
+            space,
+            canary,
+            metrics,
+            tracer: Tracer::default(),
+        }
+    }
+
+    /// Opens a span for each message of a sampled trace.
+    #[must_use]
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Router { tracer, ..self }
     }
 
     /// How late this node is.
@@ -124,6 +139,12 @@ impl Router {
         rooms.iter().filter_map(|room| index.get(room)).fold(0, |all, workers| all | workers)
     }
 
+    /// The span of a message of a sampled trace, where some worker is concerned.
+    fn fan_out(&self, message: &Message, workers: u64) -> Option<FanOut> {
+        let trace = message.trace.as_ref().filter(|_| workers != 0)?;
+        self.tracer.fan_out(trace, message.namespace.0, message.rooms.len(), workers.count_ones())
+    }
+
     fn each(&self, workers: u64) -> impl Iterator<Item = &WorkerPort> {
         self.workers.iter().enumerate().filter(move |(n, _)| workers & (1 << n) != 0).map(|(_, worker)| worker)
     }
@@ -133,8 +154,13 @@ impl Router {
 impl Node for Router {
     fn deliver(&self, message: Arc<Message>) {
         let workers = self.concerned(message.namespace, &message.rooms);
+        let fan_out = self.fan_out(&message, workers);
         for worker in self.each(workers) {
-            worker.mailbox.put(Delivery::Message(Arc::clone(&message)));
+            let message = Arc::clone(&message);
+            worker.mailbox.put(match &fan_out {
+                None => Delivery::Message(message),
+                Some(fan_out) => Delivery::Traced(message, fan_out.clone()),
+            });
         }
     }
 

@@ -6,6 +6,7 @@ use crate::auth::Identity;
 use crate::message::{Room, SocketId};
 use crate::policy::Question;
 use crate::protocol::packet::Args;
+use crate::trace::Span;
 use crate::upstream::{Authorize, Sender, UpstreamError};
 
 use super::connection::Connection;
@@ -22,6 +23,7 @@ pub(super) struct Asking<'a> {
     pub(super) args: &'a Args,
     /// The room that it is about.
     pub(super) room: Option<&'a Room>,
+    pub(super) span: Option<&'a Span>,
 }
 
 /// The answer is not to be had now.
@@ -44,8 +46,8 @@ impl From<Unanswered> for Refusal {
 
 impl<'a> Asking<'a> {
     /// While a client connects.
-    pub(super) fn at_connect(socket: SocketId, identity: &'a Identity) -> Self {
-        Asking { socket, identity, event: None, args: Args::NONE, room: None }
+    pub(super) fn at_connect(socket: SocketId, identity: &'a Identity, span: Option<&'a Span>) -> Self {
+        Asking { socket, identity, event: None, args: Args::NONE, room: None, span }
     }
 
     /// The same for another event and room.
@@ -94,7 +96,7 @@ impl<'a> Asking<'a> {
                     args: self.args,
                     room: self.room,
                     cache: *cache,
-                    traceparent: None,
+                    span: self.span,
                 };
                 Ok(backend.authorize(authorize).await?)
             }

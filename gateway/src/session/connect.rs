@@ -18,6 +18,7 @@ use crate::policy::{Context, NamespacePolicy, Verdict};
 use crate::protocol::reply::Reply;
 use crate::protocol::{Body, Frames};
 use crate::rooms::Recipient;
+use crate::trace::Span;
 
 use super::ask::{Asking, Unanswered};
 use super::close::Close;
@@ -43,8 +44,13 @@ pub(super) async fn connect(connection: Rc<Connection>, namespace: String, auth:
     }
     let mut auth = auth.unwrap_or_else(|| Value::Object(Map::new()));
     let earlier = Earlier::take(&mut auth);
-    let attempt = Attempt { connection: &connection, rules, auth: &auth };
-    match attempt.run(earlier).await {
+    let span = shared.tracer.connect(rules.namespace.id.0);
+    let attempt = Attempt { connection: &connection, rules, auth: &auth, span: span.as_ref() };
+    let outcome = attempt.run(earlier).await;
+    if let (Some(span), Err(failure)) = (&span, &outcome) {
+        span.refused(failure.label());
+    }
+    match outcome {
         Ok(()) => {}
         Err(Failure::Refuse { message, data }) => refuse(&connection, &namespace, &message, Some(data)),
         Err(Failure::Unauthorized(error)) => attempt.refuse_entry(&error),
@@ -91,6 +97,15 @@ impl Failure {
         Failure::Refuse { message: message.to_string(), data: json!({ "code": code }) }
     }
 
+    /// Why a trace says that it is.
+    fn label(&self) -> &'static str {
+        match self {
+            Failure::Refuse { .. } => "refused",
+            Failure::Unauthorized(_) => "unauthorized",
+            Failure::Close(_) => "unavailable",
+        }
+    }
+
     /// How a recovery that came to this is counted.
     fn of_recovery(&self) -> Recovery {
         match self {
@@ -123,6 +138,7 @@ struct Attempt<'a> {
     connection: &'a Rc<Connection>,
     rules: &'a NamespaceRules,
     auth: &'a Value,
+    span: Option<&'a Span>,
 }
 
 impl Attempt<'_> {
@@ -154,6 +170,7 @@ impl Attempt<'_> {
             query: &connection.query,
             handshake: connection.handshake(),
             client: connection.client,
+            span: self.span,
         };
         Ok(Rc::new(self.rules.entry.authenticate(&self.rules.namespace, shown).await?))
     }
@@ -202,7 +219,7 @@ impl Attempt<'_> {
             let allowed = match verdict {
                 Verdict::No => false,
                 Verdict::If(questions) => {
-                    let asking = Asking::at_connect(id, identity).by(None, Some(&room));
+                    let asking = Asking::at_connect(id, identity, self.span).by(None, Some(&room));
                     asking.all(self.connection, self.rules, &questions).await?
                 }
             };
@@ -256,7 +273,7 @@ impl Attempt<'_> {
         }
         cut.release(&socket).await?;
         self.emit(&socket, identity).await?;
-        backend::tell_connect(&socket).await;
+        backend::tell_connect(&socket, self.span).await;
         Ok(())
     }
 
@@ -364,7 +381,7 @@ impl Attempt<'_> {
     /// more, and keeps the identity that it shows now.
     async fn withdraw(&self, key: SessionKey, taken: &TakenOver, identity: &Identity) -> Result<Vec<Room>, Failure> {
         let rooms = taken.stays.memberships.iter().map(|stay| &stay.room);
-        let asking = Asking::at_connect(taken.socket, identity);
+        let asking = Asking::at_connect(taken.socket, identity, self.span);
         let withdrawn = rights::withdrawn(self.connection, self.rules, asking, &self.context(identity), rooms).await?;
         let shown = kept(identity).filter(|shown| taken.identity.as_ref() != Some(shown));
         if shown.is_some() || !withdrawn.is_empty() {
@@ -414,6 +431,7 @@ impl Attempt<'_> {
             body,
             volatile: false,
             idempotency: None,
+            trace: self.span.map(Span::context),
         };
         let context = self.context(identity);
         let bodies = self

@@ -16,12 +16,13 @@ use crate::protocol::packet::{Args, Content, Event, Packet};
 use crate::protocol::reply::Reply;
 use crate::protocol::{Body, to_api_json};
 use crate::rooms::Recipient;
+use crate::trace::Span;
 
 use super::ask::Asking;
 use super::close::Close;
 use super::connection::{Connection, Input};
 use super::cut::CutError;
-use super::refusal::{Reason, Refusal, answer, send_ack};
+use super::refusal::{Reason, Refusal, answer, conclude, send_ack};
 use super::socket::Socket;
 use super::task::Job;
 use super::{backend, connect, operate, refresh};
@@ -81,20 +82,21 @@ fn on_event(socket: Rc<Socket>, id: Option<u64>, event: Event) -> Option<Job> {
         answer(&socket, id, None, Err(refusal));
         return None;
     };
+    let span = worker.shared.tracer.event(socket.namespace().id.0, &event.name);
     match judge(&socket, &rule, &event) {
-        Ok(questions) if questions.is_empty() => carry_out(socket, id, event, rule),
+        Ok(questions) if questions.is_empty() => carry_out(socket, id, event, rule, span),
         Ok(questions) => Some(Box::pin(async move {
-            match ask(&socket, &event, &rule, &questions).await {
+            match ask(&socket, &event, &rule, &questions, span.as_ref()).await {
                 Ok(()) => {
-                    if let Some(job) = carry_out(socket, id, event, rule) {
+                    if let Some(job) = carry_out(socket, id, event, rule, span) {
                         job.await;
                     }
                 }
-                Err(refusal) => answer(&socket, id, rule.error_event.as_deref(), Err(refusal)),
+                Err(refusal) => conclude(span.as_ref(), &socket, id, rule.error_event.as_deref(), Err(refusal)),
             }
         })),
         Err(refusal) => {
-            answer(&socket, id, rule.error_event.as_deref(), Err(refusal));
+            conclude(span.as_ref(), &socket, id, rule.error_event.as_deref(), Err(refusal));
             None
         }
     }
@@ -124,16 +126,22 @@ fn judge(socket: &Rc<Socket>, rule: &Rule, event: &Event) -> Result<Vec<Question
     Ok(questions)
 }
 
-async fn ask(socket: &Rc<Socket>, event: &Event, rule: &Rule, questions: &[Question]) -> Result<(), Refusal> {
+async fn ask(
+    socket: &Rc<Socket>,
+    event: &Event,
+    rule: &Rule,
+    questions: &[Question],
+    span: Option<&Span>,
+) -> Result<(), Refusal> {
     let (rules, identity) = (socket.rules(), socket.identity());
     let room = rule.action.room().map(|room| render(socket, room, &event.args)).transpose()?;
     let (event, args, room) = (Some(&*event.name), &event.args, room.as_ref());
-    let asking = Asking { socket: socket.id, identity: &identity, event, args, room };
+    let asking = Asking { socket: socket.id, identity: &identity, event, args, room, span };
     if asking.all(&socket.connection, rules, questions).await? { Ok(()) } else { Err(Refusal::forbidden()) }
 }
 
 /// Does what the rule of an event says.
-fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>) -> Option<Job> {
+fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>, span: Option<Span>) -> Option<Job> {
     match &rule.action {
         Action::Ignore => None,
         Action::Acknowledge(with) => {
@@ -152,19 +160,19 @@ fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>)
                     Ok(room) => leave(&socket, &[room]).await,
                     Err(refusal) => Err(refusal),
                 };
-                answer(&socket, id, rule.error_event.as_deref(), changed);
+                conclude(span.as_ref(), &socket, id, rule.error_event.as_deref(), changed);
             }))
         }
         Action::Upstream => Some(Box::pin(async move {
-            backend::call(socket, id, event, rule.error_event.as_deref()).await;
+            backend::call(socket, id, event, rule.error_event.as_deref(), span).await;
         })),
         Action::Relay { to, rename } => match relay_draft(&socket, to, rename.as_deref(), &event) {
             Ok(draft) => Some(Box::pin(async move {
-                let relayed = publish(&socket, vec![draft]).await;
-                answer(&socket, id, rule.error_event.as_deref(), relayed);
+                let relayed = publish(&socket, vec![draft], span.as_ref()).await;
+                conclude(span.as_ref(), &socket, id, rule.error_event.as_deref(), relayed);
             })),
             Err(refusal) => {
-                answer(&socket, id, rule.error_event.as_deref(), Err(refusal));
+                conclude(span.as_ref(), &socket, id, rule.error_event.as_deref(), Err(refusal));
                 None
             }
         },
@@ -173,7 +181,10 @@ fn carry_out(socket: Rc<Socket>, id: Option<u64>, event: Event, rule: Arc<Rule>)
 
 /// Publishes what a client sends on, or what its backend answers. Where the
 /// client gets it itself, it does so before what its next events set off.
-pub(super) async fn publish(socket: &Rc<Socket>, drafts: Vec<Draft>) -> Result<(), Refusal> {
+pub(super) async fn publish(socket: &Rc<Socket>, mut drafts: Vec<Draft>, span: Option<&Span>) -> Result<(), Refusal> {
+    if let Some(span) = span {
+        drafts.iter_mut().for_each(|draft| draft.trace = Some(span.context()));
+    }
     let worker = &socket.connection.worker;
     let hears = |draft: &Draft| draft.rooms.iter().any(|room| socket.feed().borrow().stay(room).is_some());
     let own: Vec<bool> = drafts.iter().map(hears).collect();
@@ -211,6 +222,7 @@ fn relay_draft(socket: &Socket, to: &Target, rename: Option<&str>, event: &Event
         body,
         volatile: false,
         idempotency: None,
+        trace: None,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::adapter::{Adapter, TokenFacts};
 use crate::auth::{AuthError, AuthMetrics, Identity, Presented, TokenSources, Verifier};
 use crate::config::OnRecovery;
 use crate::message::NamespaceRef;
+use crate::trace::Span;
 use crate::upstream::{Authenticate, Upstream};
 
 use super::handshake::Handshake;
@@ -60,6 +61,7 @@ pub(super) struct Shown<'a> {
     pub(super) handshake: &'a Handshake,
     /// Where it is.
     pub(super) client: IpAddr,
+    pub(super) span: Option<&'a Span>,
 }
 
 impl Entry {
@@ -119,9 +121,9 @@ impl Entry {
                 None => Err(AuthError::Missing),
             },
             Gate::Backend(upstream) => {
-                let Shown { auth, query, client: address, .. } = shown;
+                let Shown { auth, query, client: address, span, .. } = shown;
                 let token = token.unwrap_or_default();
-                let question = Authenticate { namespace, socket: None, token, auth, query, address, traceparent: None };
+                let question = Authenticate { namespace, socket: None, token, auth, query, address, span };
                 match upstream.authenticate(question).await {
                     Ok(identity) if has_ended(&identity, self) => Err(AuthError::Expired),
                     judged => judged,

@@ -41,6 +41,7 @@ async fn take(socket: &Rc<Socket>, args: &Args) -> Result<Option<u64>, Refusal> 
         query: &connection.query,
         handshake: connection.handshake(),
         client: connection.client,
+        span: None,
     };
     let identity = entry.identify(&rules.namespace, &token, shown).await?;
     if identity.user != standing.identity().user {
@@ -50,7 +51,7 @@ async fn take(socket: &Rc<Socket>, args: &Args) -> Result<Option<u64>, Refusal> 
     entry.check_revoked(adapter, &rules.namespace, &identity).await?;
     let rooms: Vec<_> = socket.feed().borrow().stays().iter().map(|stay| stay.room.clone()).collect();
     let context = socket.context(&identity, policy::Args::Json(&[]));
-    let asking = Asking::at_connect(socket.id, &identity);
+    let asking = Asking::at_connect(socket.id, &identity, None);
     let withdrawn = rights::withdrawn(connection, rules, asking, &context, rooms.iter()).await?;
     let unavailable = || Refusal::new(Reason::Unavailable, "the token could not be kept");
     dispatch::leave(socket, &withdrawn).await.map_err(|_| unavailable())?;

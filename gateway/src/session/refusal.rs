@@ -9,6 +9,7 @@ use crate::adapter::PublishError;
 use crate::auth::AuthError;
 use crate::policy::{Excess, RenderError};
 use crate::protocol::Frames;
+use crate::trace::Span;
 use crate::upstream::UpstreamError;
 
 use super::socket::Socket;
@@ -148,6 +149,20 @@ pub(super) fn answer(socket: &Rc<Socket>, id: Option<u64>, error_event: Option<&
         }
     };
     send_ack(socket, id, value.to_string().as_bytes(), &[]);
+}
+
+/// The same for an event that may be traced.
+pub(super) fn conclude(
+    span: Option<&Span>,
+    socket: &Rc<Socket>,
+    id: Option<u64>,
+    error_event: Option<&str>,
+    outcome: Result<(), Refusal>,
+) {
+    if let (Some(span), Err(refusal)) = (span, &outcome) {
+        span.refused(refusal.reason.label());
+    }
+    answer(socket, id, error_event, outcome);
 }
 
 /// Acknowledges an event with these arguments.

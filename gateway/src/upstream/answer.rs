@@ -270,7 +270,7 @@ impl Emit<'_> {
         draft::check_args("args", &args)?;
         let body = draft::body(&self.event, &args)?;
         let volatile = self.volatile.unwrap_or_default();
-        Ok(Draft { namespace: namespace.clone(), rooms, except, body, volatile, idempotency: None })
+        Ok(Draft { namespace: namespace.clone(), rooms, except, body, volatile, idempotency: None, trace: None })
     }
 }
 

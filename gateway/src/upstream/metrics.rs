@@ -18,7 +18,7 @@ pub struct UpstreamMetrics {
 }
 
 /// The label of an outcome.
-fn result<T>(outcome: &Result<T, UpstreamError>) -> &'static str {
+pub(super) fn result<T>(outcome: &Result<T, UpstreamError>) -> &'static str {
     match outcome {
         Ok(_) => "ok",
         Err(UpstreamError::Unavailable) => "unavailable",

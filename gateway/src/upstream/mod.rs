@@ -37,13 +37,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::auth::{AuthError, Identity, UnixSeconds};
 use crate::fetch::{Client, FetchError};
 use crate::message::{NamespaceId, Room, Token};
+use crate::trace::Span;
 
 use answer::BadAnswer;
 use cache::Cache;
@@ -62,8 +63,6 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(
 
 /// Verdicts kept for each backend.
 const MAX_VERDICTS: usize = 10_000;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One backend, as this node sees it.
 pub struct Upstream {
@@ -105,7 +104,7 @@ impl Upstream {
         let id = Token::random();
         let body = call.json(id.as_str());
         let sender = call.sender;
-        self.ask(Kind::Event, Attempts::UntilSent, body, call.traceparent, |answer| {
+        self.ask(Kind::Event, Attempts::UntilSent, body, call.span, |answer| {
             let body = of_success(answer)?;
             answer::answer(body, sender.namespace, sender.socket).map_err(|error| self.bad(&error))
         })
@@ -119,7 +118,7 @@ impl Upstream {
     /// When there is no answer that can be used.
     pub async fn tell(&self, notice: Notice<'_>) -> Result<Answer, UpstreamError> {
         let sender = notice.sender;
-        self.ask(notice.kind(), Attempts::One, notice.json(), notice.traceparent, |answer| {
+        self.ask(notice.kind(), Attempts::One, notice.json(), notice.span, |answer| {
             let body = of_success(answer)?;
             answer::answer(body, sender.namespace, sender.socket).map_err(|error| self.bad(&error))
         })
@@ -138,7 +137,7 @@ impl Upstream {
             return Ok(verdict);
         }
         let body = question.json(Token::random().as_str());
-        let asked = self.ask(Kind::Authorize, Attempts::UntilSent, body, question.traceparent, |answer| {
+        let asked = self.ask(Kind::Authorize, Attempts::UntilSent, body, question.span, |answer| {
             answer::verdict(of_success(answer)?).map_err(|error| self.bad(&error))
         });
         let verdict = asked.await?;
@@ -156,7 +155,7 @@ impl Upstream {
     /// `Unavailable`.
     pub async fn authenticate(&self, question: Authenticate<'_>) -> Result<Identity, AuthError> {
         let body = question.json(Token::random().as_str());
-        let asked = self.ask(Kind::Authenticate, Attempts::UntilSent, body, question.traceparent, |answer| {
+        let asked = self.ask(Kind::Authenticate, Attempts::UntilSent, body, question.span, |answer| {
             if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 return Ok(Err(rejected(answer.body())));
             }
@@ -171,13 +170,17 @@ impl Upstream {
         kind: Kind,
         attempts: Attempts,
         body: Bytes,
-        traceparent: Option<&str>,
+        asked_for: Option<&Span>,
         read: impl FnOnce(&Response<Bytes>) -> Result<T, UpstreamError>,
     ) -> Result<T, UpstreamError> {
         let start = Instant::now();
-        let outcome =
-            self.exchange(attempts, body, traceparent, start + self.timeout).await.and_then(|answer| read(&answer));
+        let span = asked_for.map(|above| above.upstream(kind.label(), &self.name));
+        let answer = self.exchange(attempts, body, span.as_ref(), start + self.timeout).await;
+        let outcome = answer.and_then(|answer| read(&answer));
         self.metrics.called(kind, &outcome, start.elapsed());
+        if let Some(span) = span {
+            span.came_to(metrics::result(&outcome), outcome.is_ok());
+        }
         outcome
     }
 
@@ -185,11 +188,11 @@ impl Upstream {
         &self,
         attempts: Attempts,
         body: Bytes,
-        traceparent: Option<&str>,
+        span: Option<&Span>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, UpstreamError> {
         let pass = self.gate.pass(deadline).await?;
-        let answer = self.send(attempts, body, traceparent, deadline).await;
+        let answer = self.send(attempts, body, span, deadline).await;
         pass.report(match &answer {
             Ok(answer) if answer.status().is_server_error() => Outcome::Failed,
             // it is there, though it says too much
@@ -206,7 +209,7 @@ impl Upstream {
         &self,
         attempts: Attempts,
         body: Bytes,
-        traceparent: Option<&str>,
+        span: Option<&Span>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, FetchError> {
         let pauses: &[Duration] = match attempts {
@@ -214,16 +217,16 @@ impl Upstream {
             Attempts::UntilSent => &PAUSES,
         };
         for pause in pauses {
-            let sent = self.client.send(self.request(body.clone(), traceparent), deadline, self.max_answer).await;
+            let sent = self.client.send(self.request(body.clone(), span), deadline, self.max_answer).await;
             if !matches!(sent, Err(FetchError::NotSent(_))) || Instant::now() + *pause >= deadline {
                 return sent;
             }
             tokio::time::sleep(*pause).await;
         }
-        self.client.send(self.request(body, traceparent), deadline, self.max_answer).await
+        self.client.send(self.request(body, span), deadline, self.max_answer).await
     }
 
-    fn request(&self, body: Bytes, traceparent: Option<&str>) -> Request<Bytes> {
+    fn request(&self, body: Bytes, span: Option<&Span>) -> Request<Bytes> {
         let (timestamp, signature) = signature::sign(&self.secret, UnixSeconds::now(), &body);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
@@ -232,8 +235,8 @@ impl Upstream {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(signature::TIMESTAMP, timestamp);
         headers.insert(signature::SIGNATURE, signature);
-        if let Some(traceparent) = traceparent.and_then(|text| HeaderValue::try_from(text).ok()) {
-            headers.insert(TRACEPARENT, traceparent);
+        if let Some(span) = span {
+            span.context().write_to(headers);
         }
         request
     }

@@ -11,6 +11,7 @@ use crate::auth::Identity;
 use crate::message::{NamespaceRef, Room, SocketId};
 use crate::protocol::packet::Args;
 use crate::protocol::to_api_json;
+use crate::trace::Span;
 
 /// What kind of request; its `type` in the JSON, and a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +52,8 @@ pub struct Call<'a> {
     pub sender: Sender<'a>,
     pub event: &'a str,
     pub args: &'a Args,
-    /// The W3C `traceparent` that the request carries.
-    pub traceparent: Option<&'a str>,
+    /// What it is asked for, where that is traced; the request carries the trace on.
+    pub span: Option<&'a Span>,
 }
 
 /// Whether a client may do what it has asked for.
@@ -66,7 +67,7 @@ pub struct Authorize<'a> {
     /// For how long the answer holds for the same user, event and room;
     /// nothing is kept for nobody known.
     pub cache: Duration,
-    pub traceparent: Option<&'a str>,
+    pub span: Option<&'a Span>,
 }
 
 /// Who a client is.
@@ -82,7 +83,7 @@ pub struct Authenticate<'a> {
     pub query: &'a str,
     /// Of the client.
     pub address: IpAddr,
-    pub traceparent: Option<&'a str>,
+    pub span: Option<&'a Span>,
 }
 
 /// That a client has come or gone.
@@ -92,7 +93,7 @@ pub struct Notice<'a> {
     pub id: &'a str,
     pub sender: Sender<'a>,
     pub what: NoticeKind,
-    pub traceparent: Option<&'a str>,
+    pub span: Option<&'a Span>,
 }
 
 /// What there is to tell.
@@ -285,7 +286,7 @@ mod tests {
             json: vec![r#"{"a":[1.50]}"#.into(), r#"{"_placeholder":true,"num":0}"#.into()],
             attachments: vec![Bytes::from_static(&[1, 2, 3])],
         };
-        let call = Call { sender, event: "e\"", args: &args, traceparent: None };
+        let call = Call { sender, event: "e\"", args: &args, span: None };
         let base = |kind: &str| json!({ "type": kind, "id": "i", "namespace": "/a", "socket": "AAAAAAAAAAAAAAAAAAAA" });
         let with = |kind: &str, more: Value| {
             let mut value = base(kind);
@@ -302,7 +303,7 @@ mod tests {
 
         let plain = Args { json: vec!["1.50".into()], attachments: vec![] };
         let anonymous = Sender { identity: &nobody, ..sender };
-        let json = Call { sender: anonymous, event: "e", args: &plain, traceparent: None }.json("i");
+        let json = Call { sender: anonymous, event: "e", args: &plain, span: None }.json("i");
         assert!(json.ends_with(br#""user":null,"claims":{},"event":"e","args":[1.50]}"#), "as it was written");
 
         for (room, name) in [
@@ -311,12 +312,12 @@ mod tests {
             (None, Value::Null),
         ] {
             let cache = Duration::ZERO;
-            let ask = Authorize { sender, event: "e", args: &plain, room: room.as_ref(), cache, traceparent: None };
+            let ask = Authorize { sender, event: "e", args: &plain, room: room.as_ref(), cache, span: None };
             let more = who(json!({ "event": "e", "room": name, "args": [1.5] }));
             assert_eq!(parsed(&ask.json("i")), with("authorize", more));
         }
 
-        let notice = |what| Notice { id: "i", sender, what, traceparent: None };
+        let notice = |what| Notice { id: "i", sender, what, span: None };
         assert_eq!(parsed(&notice(NoticeKind::Connect).json()), with("connect", who(json!({}))));
         for (reason, name) in [
             (Reason::Client, "client"),
@@ -336,7 +337,7 @@ mod tests {
             auth: &auth,
             query: "a=1&b=%20&a=2",
             address: [127, 0, 0, 1].into(),
-            traceparent: None,
+            span: None,
         };
         let mut expected = with(
             "authenticate",

@@ -3,6 +3,7 @@ use std::future::Future;
 
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use opentelemetry::trace::Status;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -15,6 +16,7 @@ use crate::fetch::testing::{Accept, Certificates, Reaction, Received, Seen, serv
 use crate::message::{NamespaceRef, SocketId};
 use crate::protocol::packet::Args;
 use crate::tasks::Tasks;
+use crate::trace::testing::tracer;
 
 const SECRET: &str = "a secret of both";
 const LATE: Duration = Duration::from_secs(30);
@@ -92,6 +94,7 @@ struct Client {
     socket: SocketId,
     identity: Identity,
     args: Args,
+    span: Option<Span>,
 }
 
 impl Client {
@@ -101,6 +104,7 @@ impl Client {
             socket: SocketId(Token::random()),
             identity: Identity { user: user.map(Into::into), ..Identity::nobody() },
             args: Args { json: vec!["1".into()], attachments: vec![] },
+            span: None,
         }
     }
 
@@ -109,15 +113,15 @@ impl Client {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { sender: self.sender(), event: "e", args: &self.args, traceparent: Some("00-ab-cd-01") }
+        Call { sender: self.sender(), event: "e", args: &self.args, span: self.span.as_ref() }
     }
 
     fn may<'a>(&'a self, room: Option<&'a Room>, cache: Duration) -> Authorize<'a> {
-        Authorize { sender: self.sender(), event: "e", args: &self.args, room, cache, traceparent: None }
+        Authorize { sender: self.sender(), event: "e", args: &self.args, room, cache, span: None }
     }
 
     fn notice<'a>(&'a self, id: &'a str, what: NoticeKind) -> Notice<'a> {
-        Notice { id, sender: self.sender(), what, traceparent: None }
+        Notice { id, sender: self.sender(), what, span: None }
     }
 }
 
@@ -157,7 +161,8 @@ async fn an_event_is_answered() {
     assert!(requests.iter().all(is_signed));
     let headers = &requests[0].headers;
     assert_eq!(headers["request"], "POST /carillon HTTP/1.1");
-    assert_eq!((&*headers["content-type"], &*headers["traceparent"]), ("application/json", "00-ab-cd-01"));
+    assert_eq!(headers["content-type"], "application/json");
+    assert!(!headers.contains_key("traceparent"));
     let bodies = setting.bodies();
     assert_eq!(
         (&bodies[0]["type"], &bodies[0]["args"], &bodies[0]["user"]),
@@ -168,6 +173,22 @@ async fn an_event_is_answered() {
     assert_eq!(setting.metric(r#"carillon_upstream_calls_total{result="ok",type="event"}"#), 3.0);
     assert_eq!(setting.metric("carillon_upstream_duration_seconds_count"), 3.0);
     assert_eq!(setting.metric("carillon_upstream_in_flight"), 0.0);
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_below_the_span_of_the_request() {
+    let setting = setting(|_| {}, |_, _| Reaction::Answer(500, String::new())).await;
+    let (tracer, ended) = tracer(1.0);
+    let client = Client { span: tracer.event(0, "e"), ..Client::new(None) };
+    setting.call(&client).await.unwrap_err();
+    let above = client.span.as_ref().unwrap().context();
+    drop(client);
+    let [request, event] = &ended.all()[..] else { panic!("{:?}", ended.all()) };
+    assert_eq!(request.parent_span_id, event.span_context.span_id());
+    assert_eq!(above.to_string()[3..35], request.span_context.trace_id().to_string());
+    let carried = format!("00-{}-{}-01", request.span_context.trace_id(), request.span_context.span_id());
+    assert_eq!(setting.seen.requests()[0].headers["traceparent"], carried);
+    assert!(matches!(request.status, Status::Error { .. }));
 }
 
 #[tokio::test]
@@ -372,7 +393,7 @@ async fn backends_say_who_a_client_is() {
             auth: &Value::Null,
             query: "",
             address: [127, 0, 0, 1].into(),
-            traceparent: None,
+            span: None,
         };
         let answer = setting.upstream.authenticate(question).await;
         assert_eq!(answer.map(|identity| identity.user), expected.map(|user| user.map(Into::into)), "{status} {body}");

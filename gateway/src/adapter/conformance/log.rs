@@ -1,5 +1,6 @@
 //! Publishing, the log and the order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::smallvec;
@@ -162,6 +163,22 @@ pub(crate) async fn several_rooms_are_one_message(subject: &impl Subject) {
     let range = Range { room: room(1), after: start, through: next };
     let read = rig.adapter.read(namespace().id, rig.epoch().await, &[range], PLENTY).await.unwrap().concat();
     assert_eq!((&read[0].rooms, &read[0].except), (&delivered[0].rooms, &delivered[0].except), "the log keeps both");
+}
+
+pub(crate) async fn a_trace_goes_with_its_message(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 vendor=1";
+    let trace = Some(Arc::new(text.parse().unwrap()));
+    for (n, namespace) in (0..).zip([namespace(), plain()]) {
+        rig.publish(Draft { namespace: namespace.clone(), trace: trace.clone(), ..draft(&[1]) }).await;
+        rig.publish(Draft { namespace, ..draft(&[1]) }).await;
+        let delivered = rig.node.delivered(n * 2 + 2).await;
+        assert_eq!([&delivered[n * 2].trace, &delivered[n * 2 + 1].trace], [&trace, &None]);
+    }
+    let asked = rig.adapter.publish_with_ack(Draft { trace: trace.clone(), ..draft(&[1]) }, Duration::from_millis(50));
+    let (acks, delivered) = tokio::join!(asked, rig.node.delivered(5));
+    acks.unwrap();
+    assert_eq!(delivered[4].trace, trace);
 }
 
 pub(crate) async fn without_recovery_nothing_is_logged(subject: &impl Subject) {

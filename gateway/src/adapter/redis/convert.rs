@@ -69,7 +69,7 @@ pub(super) fn event(draft: &Draft) -> redis::Event {
         rooms: rooms(&draft.rooms),
         except: rooms(&draft.except),
         volatile: draft.volatile,
-        trace: Default::default(),
+        trace: draft.trace.as_ref().map(|trace| trace.to_string().into()).unwrap_or_default(),
         elements: draft.body.elements().clone(),
         attachments: draft.body.attachments().to_vec(),
     }
@@ -84,6 +84,8 @@ pub(super) fn draft(namespaces: &Namespaces, event: redis::Event) -> Option<Draf
         body: Body::from_parts(event.elements, event.attachments),
         volatile: event.volatile,
         idempotency: None,
+        // nearly always empty
+        trace: if event.trace.is_empty() { None } else { event.trace.parse().ok().map(Arc::new) },
     })
 }
 

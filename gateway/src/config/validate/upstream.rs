@@ -5,6 +5,8 @@ use std::{path::Path, time::Duration};
 use super::Check;
 use crate::config::{Namespace, Upstream};
 
+const SIGNED: &str = "requests are signed with `secret`";
+
 impl Check {
     pub(super) fn upstream(&mut self, upstream: &Upstream, namespaces: &[Namespace]) {
         for (at, time) in [
@@ -19,7 +21,7 @@ impl Check {
         self.that(upstream.max_answer > 0, "upstream.max_answer", "must be more than 0");
         self.that(upstream.failures > 0, "upstream.failures", "must be more than 0");
         let at = |key: &str| format!("upstream.{key}");
-        self.url(&upstream.url, &at("url"));
+        self.url(&upstream.url, &at("url"), SIGNED);
         self.secret(&upstream.secret.0, upstream.secret_file.as_deref(), &at("secret"));
         self.file(upstream.ca_file.as_deref(), &at("ca_file"));
         self.signed(upstream, &at("secret"));
@@ -32,7 +34,7 @@ impl Check {
         let own = &namespace.upstream;
         let settings = upstream.of_namespace(own);
         let key = |key: &str| format!("{at}.upstream.{key}");
-        self.url(&own.url, &key("url"));
+        self.url(&own.url, &key("url"), SIGNED);
         self.secret(&own.secret.0, own.secret_file.as_deref(), &key("secret"));
         self.file(own.ca_file.as_deref(), &key("ca_file"));
         if !own.url.is_empty() {
@@ -45,7 +47,8 @@ impl Check {
         self.that(!lost, &key("disconnect"), "needs `recovery = true` in this namespace");
     }
 
-    fn url(&mut self, url: &str, at: &str) {
+    /// `instead`: what takes the place of a password in it.
+    pub(super) fn url(&mut self, url: &str, at: &str, instead: &str) {
         if url.is_empty() {
             return;
         }
@@ -56,7 +59,7 @@ impl Check {
             }
             // not shown: it may hold a password
             Ok(uri) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
-                "must not hold a user or password: requests are signed with `secret`".to_owned()
+                format!("must not hold a user or password: {instead}")
             }
             Ok(_) => return,
         };

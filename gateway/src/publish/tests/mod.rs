@@ -7,6 +7,7 @@ mod events;
 mod presence;
 mod revoke;
 mod sockets;
+mod trace;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::message::{
     Acknowledgement, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Namespaces, Offset, Position, Room,
     SocketId, Token,
 };
+use crate::trace::Tracer;
 
 use super::{ApiKeys, PublishMetrics, PublishState, router};
 
@@ -193,6 +195,10 @@ impl Bench {
     }
 
     fn with_keys(keys: &[ApiKey]) -> Self {
+        Self::with(keys, Tracer::default())
+    }
+
+    fn with(keys: &[ApiKey], tracer: Tracer) -> Self {
         let fake = Arc::new(Fake::default());
         let registry = prometheus::Registry::new();
         let state = PublishState {
@@ -201,6 +207,7 @@ impl Bench {
             keys: ApiKeys::new(keys),
             max_body: 64 << 10,
             metrics: PublishMetrics::new(&registry).unwrap(),
+            tracer,
         };
         Bench { fake, router: router(state), registry }
     }

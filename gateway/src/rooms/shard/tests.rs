@@ -76,6 +76,7 @@ fn message(id: Position, rooms: &[u8], except: Option<u8>, volatile: bool) -> Ar
         body: Body::from_values("e", &[]).unwrap(),
         volatile,
         idempotency: None,
+        trace: None,
     };
     Arc::new(if volatile {
         Message::unlogged(draft)

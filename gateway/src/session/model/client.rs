@@ -311,5 +311,5 @@ pub(super) fn draft(dice: &mut SmallRng, ledger: &Mutex<Ledger>, namespace: &Nam
     *names += 1;
     let body = Body::from_values("n", &[(*names).into()]).unwrap();
     let namespace = namespace.clone();
-    Draft { namespace, rooms, except, body, volatile: dice.random_ratio(1, 5), idempotency: None }
+    Draft { namespace, rooms, except, body, volatile: dice.random_ratio(1, 5), idempotency: None, trace: None }
 }

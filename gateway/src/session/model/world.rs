@@ -78,7 +78,7 @@ impl World {
         let (mut shard, mut messages) = (place.shard.borrow_mut(), Vec::new());
         for delivery in batch.drain(..part) {
             match delivery {
-                Delivery::Message(message) => messages.push(message),
+                Delivery::Message(message) | Delivery::Traced(message, _) => messages.push(message),
                 Delivery::Tick(position) => {
                     self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
                     shard.tick(position);

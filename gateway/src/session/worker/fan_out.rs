@@ -9,6 +9,7 @@ use crate::rooms::mailbox::{Delivery, Mailbox};
 use crate::session::close::Close;
 use crate::session::connection::Connection;
 use crate::session::socket::Socket;
+use crate::trace::FanOut;
 
 use super::Worker;
 
@@ -26,14 +27,14 @@ impl Worker {
     /// Hands out what the adapter delivers, in its order: all that waits, then
     /// one write for each connection that got anything.
     pub(super) async fn fan_out(self: Rc<Self>, mailbox: Arc<Mailbox>) {
-        let (mut batch, mut messages) = (Vec::new(), Vec::new());
+        let (mut batch, mut messages, mut traced) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let since = tokio::select! {
                 biased;
                 () = self.tasks.stop().cancelled() => return,
                 since = mailbox.take(&mut batch) => since,
             };
-            let sent = self.hand_out(&mut batch, &mut messages);
+            let sent = self.hand_out(&mut batch, &mut messages, &mut traced);
             if batch.capacity() > 4096 {
                 batch = Vec::new();
             }
@@ -46,11 +47,13 @@ impl Worker {
             if sent > 0 {
                 self.shared.router.fanned_out(since);
             }
+            // this worker's part of them ends here
+            traced.clear();
         }
     }
 
-    /// Answers how many sends it came to. `messages` is room to work in.
-    fn hand_out(&self, batch: &mut Vec<Delivery>, messages: &mut Vec<Arc<Message>>) -> usize {
+    /// Answers how many sends it came to. `messages` is room to work in; `traced` gets the spans of what was handed out.
+    fn hand_out(&self, batch: &mut Vec<Delivery>, messages: &mut Vec<Arc<Message>>, traced: &mut Vec<FanOut>) -> usize {
         let mut shard = self.shard.borrow_mut();
         let mut sent = 0;
         for delivery in batch.drain(..) {
@@ -65,6 +68,13 @@ impl Worker {
             messages.clear();
             match other {
                 Delivery::Message(_) => {}
+                // alone, so that what it came to is known
+                Delivery::Traced(message, fan_out) => {
+                    let own = shard.deliver(&[message]);
+                    fan_out.delivered(own);
+                    traced.push(fan_out);
+                    sent += own;
+                }
                 Delivery::Tick(position) => shard.tick(position),
                 Delivery::Canary(sent) => self.shared.router.took_canary(self.index, sent),
                 Delivery::Lost { namespace, rooms } => self.lose(&shard.members(namespace, &rooms)),

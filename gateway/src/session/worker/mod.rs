@@ -23,6 +23,7 @@ use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{Command, Router, Shard};
 use crate::tasks::Tasks;
 use crate::tls::Stream;
+use crate::trace::Tracer;
 
 use crate::session::close::Close;
 use crate::session::connection::{Connection, Opening};
@@ -76,6 +77,7 @@ pub struct Shared {
     pub metrics: SessionMetrics,
     /// Where conditions on sets are asked; `None` without Redis.
     pub sets: Option<Arc<dyn Sets>>,
+    pub tracer: Tracer,
 }
 
 /// Something to be done on a worker's thread.

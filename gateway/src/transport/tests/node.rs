@@ -22,6 +22,7 @@ use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{RoomMetrics, Router, WorkerPort};
 use crate::session::{Counter, Entry, NamespaceRules, SessionLimits, SessionMetrics, Shared, WorkerSeed};
 use crate::tasks::Tasks;
+use crate::trace::Tracer;
 use crate::transport::{
     Accepting, Admission, AdmissionMetrics, ClientFiles, EnginePath, Listener, Transports, WorkerIntake, router,
 };
@@ -168,6 +169,7 @@ fn start_workers(
         router,
         metrics: SessionMetrics::register(registry).unwrap(),
         sets: None,
+        tracer: Tracer::default(),
     });
     let seeds = mailboxes.into_iter().zip(command_queues).enumerate().map(|(index, (mailbox, commands))| {
         let (intake, intake_queue) = mpsc::channel(64);
