@@ -68,11 +68,12 @@ logs:
 linker:
 	@command -v cc >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y gcc libc6-dev; }
 
-# Helm and k6 are built while the other suites run; `chart` and `load` wait for them, and build what failed here again.
+# The collector, Helm and k6 are built while other suites run; `e2e`, `chart` and `load` wait for them, and build what failed
+# here again.
 prepare: linker $(TOOLS)/bin/cargo-deny | $(LOGS)
 	$(call headline,what the end-to-end suite needs)
 	TOOLS='$(TOOLS)' gateway/e2e/install </dev/null
-	{ nice deploy/chart/install '$(TOOLS)'; nice loadtest/k6/install; } </dev/null >'$(LOGS)/tools.log' 2>&1 &
+	{ nice gateway/e2e/collector/install; nice deploy/chart/install '$(TOOLS)'; nice loadtest/k6/install; } </dev/null >'$(LOGS)/tools.log' 2>&1 &
 	@echo "installed: $$(chromium --version 2>/dev/null | head -1), $$(find gateway/e2e/node_modules -name package.json -path '*node_modules/*' -prune | wc -l) npm packages"
 
 $(TOOLS)/bin/cargo-deny:
@@ -124,7 +125,8 @@ e2e: | $(LOGS)
 	$(call headline,end-to-end)
 	cargo build --quiet --locked -p carillon-gateway
 	cargo build --quiet --locked -p adapter-redis --features socketioxide --example socketioxide-server
-	TOOLS='$(TOOLS)' CARILLON_BIN='$(TARGET)/debug/carillon' gateway/e2e/run </dev/null 2>&1 | tee '$(LOGS)/e2e.log'
+	gateway/e2e/collector/install </dev/null
+	TOOLS='$(TOOLS)' CARILLON_BIN='$(TARGET)/debug/carillon' CARILLON_COLLECTOR='$(TOOLS)/bin/collector' gateway/e2e/run </dev/null 2>&1 | tee '$(LOGS)/e2e.log'
 
 .PHONY: chart load
 chart: | $(LOGS) ## Check the Helm chart, the image and the compose file (installs Helm)

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part of the gateway from low to high, and what it may use. An arrow that is not used any more is taken out.
-const PARTS: [(&str, &[&str]); 21] = [
+const PARTS: [(&str, &[&str]); 22] = [
     ("tasks", &[]),
     ("tls", &[]),
     ("trace", &[]),
