@@ -199,13 +199,13 @@ impl Message {
         }
     }
 
-    /// Bytes held, about.
+    /// Bytes held, about; where a message comes from is not counted.
     pub fn len(&self) -> usize {
         let content = match &self.content {
             Content::Logged { frames, .. } | Content::Unlogged { frames, .. } => frames.len(),
             Content::Positionless { body, .. } => body.len(),
         };
-        size_of::<Self>() + content
+        size_of::<Self>() - size_of::<Option<Arc<TraceContext>>>() + content
     }
 
     /// Never: there is always an event.
