@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::message::{
-    Draft, Epoch, Idempotency, Message, NamespaceId, NamespaceRef, Namespaces, Position, Room, SocketId,
+    Draft, Epoch, Idempotency, Message, NamespaceId, NamespaceRef, Namespaces, NodeTag, Position, Room, SocketId,
 };
 use crate::protocol::Body;
 
+use super::inspect::{Finding, Inquiry, Inspected, TopRooms};
 use super::{Adapter, Node, Operation, Published, Range, ReadError, ReadLimit, Report};
 
 pub(crate) mod identities;
@@ -93,6 +94,7 @@ pub(crate) struct Notes {
     pub(crate) ticks: Vec<Position>,
     pub(crate) fences: Vec<(NamespaceId, SocketId, u64)>,
     pub(crate) operations: Vec<Operation>,
+    pub(crate) inquiries: Vec<Inquiry>,
 }
 
 impl Recorder {
@@ -163,6 +165,11 @@ impl Node for Recorder {
     async fn operate(&self, operation: Operation) -> Report {
         self.note(|notes| notes.operations.push(operation));
         Report { count: 1, ..Report::default() }
+    }
+
+    async fn inspect(&self, inquiry: Inquiry) -> Option<Inspected> {
+        self.note(|notes| notes.inquiries.push(inquiry));
+        Some(Inspected { node: NodeTag::parse("abc")?, finding: Finding::Rooms(TopRooms::default()) })
     }
 }
 
@@ -267,7 +274,8 @@ macro_rules! conformance_tests {
                 an_ended_session_is_unknown, the_start_is_the_head,
                 attaching_fixes_the_cut;
             operations: operations_reach_the_node, absent_sessions_join_and_leave, absent_sessions_are_disconnected,
-                present_sessions_are_left_to_the_node, sessions_between_two_owners_are_changed;
+                present_sessions_are_left_to_the_node, sessions_between_two_owners_are_changed,
+                inquiries_reach_the_node;
             notices: an_end_is_told_once, who_is_not_watched_is_not_told_of, the_expiry_is_told,
                 who_is_away_is_disconnected_by_the_backend, who_comes_to_a_room_and_who_leaves, who_is_away_is_moved,
                 changes_of_one_user_come_one_by_one, what_is_not_settled_comes_again, who_waits_is_woken;

@@ -20,6 +20,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 mod fleet;
+pub mod inspect;
 pub mod memory;
 mod notice;
 pub mod redis;
@@ -31,6 +32,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+
+use inspect::{Inquiry, Inspected};
 
 use crate::message::{Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room, SocketId, Token};
 
@@ -193,6 +196,11 @@ pub trait Node: Send + Sync + 'static {
 
     /// Carries an operation out on this node's own sockets.
     async fn operate(&self, operation: Operation) -> Report;
+
+    /// Answers for this node; `None` where nobody does.
+    async fn inspect(&self, _inquiry: Inquiry) -> Option<Inspected> {
+        None
+    }
 }
 
 /// Sets that others keep, which conditions ask for members.
@@ -279,6 +287,9 @@ pub trait Adapter: Send + Sync + 'static {
     /// Carries an operation out on every node, and changes the sessions of
     /// clients that are away: one that comes back finds it done.
     async fn operate(&self, operation: Operation) -> Result<Report, Unavailable>;
+
+    /// Asks every node; those that do not answer within some 2 s are missing.
+    async fn inspect(&self, inquiry: Inquiry) -> Result<Vec<Inspected>, Unavailable>;
 
     /// Resolves when there is something to be told of watched sessions, which
     /// this node is to carry out: it is leased for half a minute, then another

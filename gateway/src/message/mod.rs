@@ -12,6 +12,7 @@ mod ack;
 mod node;
 mod position;
 mod room;
+mod written;
 
 use std::sync::Arc;
 

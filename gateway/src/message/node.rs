@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::room::ALPHABET;
 
 /// Three characters of the URL-safe alphabet (18 bits): which node of a
 /// deployment. It says nothing of where the node is; a registry knows that.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NodeTag([u8; NodeTag::LEN]);
 
 impl NodeTag {

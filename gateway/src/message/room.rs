@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::node::NodeTag;
+use super::written::WrittenRoom;
 
 /// Index of a configured namespace, valid within one process. On the wire and
 /// in storage namespaces go by name.
@@ -13,7 +15,8 @@ use super::node::NodeTag;
 pub struct NamespaceId(pub u16);
 
 /// Random token of 20 characters of the URL-safe alphabet (120 bits).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Token([u8; 20]);
 
 pub(super) const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -75,7 +78,7 @@ impl fmt::Debug for Token {
 }
 
 /// The public id of a socket: one namespace of one client. Kept by recovery.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SocketId(pub Token);
 
 /// The private id of a session: who shows it may recover it.
@@ -97,7 +100,8 @@ impl fmt::Display for SocketId {
 /// A room of one namespace; short names are held inline, as they are compared
 /// in three maps on the way of each message. The kinds never meet: a client that joins the room
 /// `user:7` is in `Named("user:7")`, not in `User("7")`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "WrittenRoom", into = "WrittenRoom")]
 pub enum Room {
     /// Everyone in the namespace.
     All,

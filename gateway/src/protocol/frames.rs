@@ -184,6 +184,16 @@ impl Frames {
         self.websocket.slice(self.packet.start as usize..self.packet.end as usize)
     }
 
+    /// Event and arguments as a JSON array, with the offset where it has one.
+    pub fn array(&self) -> &[u8] {
+        &self.websocket[self.array as usize..self.packet.end as usize]
+    }
+
+    /// How many binary parts it has.
+    pub fn attachments(&self) -> usize {
+        self.attachments.len()
+    }
+
     /// Bytes held by the form that is always there.
     pub fn len(&self) -> usize {
         self.websocket.len()
@@ -205,7 +215,7 @@ impl Frames {
 
     fn msgpack(&self) -> &Bytes {
         self.msgpack.get_or_init(|| {
-            let array = &self.websocket[self.array as usize..self.packet.end as usize];
+            let array = self.array();
             let kind = match self.kind {
                 Kind::Event => msgpack::EVENT,
                 Kind::Ack => msgpack::ACK,

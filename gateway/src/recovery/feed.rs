@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::adapter::inspect::{Fate, Keeping};
 use crate::message::{Message, Position, Room};
 use crate::recovery::mutated;
 
@@ -64,6 +65,16 @@ pub enum Verdict {
     Send(Position),
     /// Held, not meant for it, or had already.
     Keep,
+}
+
+/// What would become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreseen<'a> {
+    /// The first of its rooms that decides.
+    pub room: &'a Room,
+    pub fate: Fate,
+    /// The room that the socket is left out by.
+    pub except: Option<&'a Room>,
 }
 
 /// What comes out of a hold.
@@ -220,6 +231,41 @@ impl Feed {
             && !self.is_excepted(message, id)
     }
 
+    /// What would become of a message to these rooms now, and by which of them:
+    /// as [`Self::on_message`] decides, and [`Self::release`] where it is held.
+    /// `None` where the socket is in none of them.
+    pub fn foresee<'a>(&self, rooms: &'a [Room], except: &'a [Room], keeping: Keeping) -> Option<Foreseen<'a>> {
+        let mut passed_by = None;
+        for room in rooms {
+            let Some(stay) = self.stay(room) else { continue };
+            let (pending, leaving) = (stay.since == Position::NEVER, stay.until != Position::NEVER);
+            let left_out = |stay: &Stay| stay.since != Position::NEVER && stay.until == Position::NEVER;
+            let (fate, except) = match keeping {
+                Keeping::Logged if leaving => (Fate::Leaving, None),
+                Keeping::Logged => {
+                    let excepted = except.iter().find(|room| self.stay(room).is_some_and(left_out));
+                    match excepted {
+                        Some(room) => (Fate::Excepted, Some(room)),
+                        None if pending || !self.is_live() || self.is_uncertain(except) => (Fate::Held, None),
+                        None => (Fate::Sent, None),
+                    }
+                }
+                Keeping::Unlogged | Keeping::Volatile if pending || !self.is_connected() => (Fate::Joining, None),
+                Keeping::Unlogged | Keeping::Volatile => match except.iter().find(|room| self.stay(room).is_some()) {
+                    Some(room) => (Fate::Excepted, Some(room)),
+                    None => (Fate::Sent, None),
+                },
+            };
+            let foreseen = Foreseen { room, fate, except };
+            match fate {
+                // another room may bring it
+                Fate::Leaving | Fate::Joining => passed_by = passed_by.or(Some(foreseen)),
+                Fate::Sent | Fate::Held | Fate::Excepted | Fate::Congested | Fate::Closing => return Some(foreseen),
+            }
+        }
+        passed_by
+    }
+
     /// CONNECT has been answered: what has no place in the log may go out.
     pub fn connected(&mut self) {
         if let State::Opening(hold) = &mut self.state {
@@ -276,3 +322,6 @@ impl Hold {
         self.messages.push_back(Arc::clone(message));
     }
 }
+
+#[cfg(test)]
+mod tests;

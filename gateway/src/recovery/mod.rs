@@ -21,7 +21,7 @@ mod merge;
 #[cfg(test)]
 pub(crate) mod mutation;
 
-pub use feed::{Feed, Released, Stay, Verdict};
+pub use feed::{Feed, Foreseen, Released, Stay, Verdict};
 pub use merge::{merge, ranges};
 
 /// Whether the core is to be wrong in this way: never, outside tests.

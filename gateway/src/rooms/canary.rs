@@ -20,7 +20,7 @@ pub struct Canary {
 }
 
 impl Canary {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize) -> Self {
         Canary { began: Instant::now(), taken: (0..workers).map(|_| AtomicU64::new(0)).collect() }
     }
 

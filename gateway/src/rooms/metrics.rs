@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
 use super::canary::Canary;
 
@@ -15,6 +15,7 @@ pub struct RoomMetrics {
     waits: IntCounter,
     fan_out: Histogram,
     tick_lag: Histogram,
+    pub(super) taps: IntGauge,
 }
 
 impl RoomMetrics {
@@ -40,10 +41,12 @@ impl RoomMetrics {
                 )
                 .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]),
             )?,
+            taps: IntGauge::new("carillon_taps", "Live tails of the admin page that are open.")?,
         };
         registry.register(Box::new(metrics.waits.clone()))?;
         registry.register(Box::new(metrics.fan_out.clone()))?;
         registry.register(Box::new(metrics.tick_lag.clone()))?;
+        registry.register(Box::new(metrics.taps.clone()))?;
         Ok(metrics)
     }
 

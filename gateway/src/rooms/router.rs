@@ -1,6 +1,6 @@
 //! From the adapter to the workers that a message concerns.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -8,13 +8,16 @@ use futures_util::future::join_all;
 use hashbrown::HashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::adapter::inspect::{Finding, Inquiry, Inspected};
 use crate::adapter::{Node, Operation, Report};
 use crate::message::{Message, NamespaceId, Position, Room, SocketId};
 use crate::trace::{FanOut, Tracer};
 
 use super::canary::Canary;
+use super::inspect::{About, Census};
 use super::mailbox::{Delivery, Mailbox};
 use super::metrics::RoomMetrics;
+use super::taps::Taps;
 
 /// How long a worker may take to carry an operation out.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +33,11 @@ pub enum Command {
         namespace: NamespaceId,
         socket: SocketId,
         generation: u64,
+    },
+    /// Nothing is sent where nothing was found in time.
+    Inspect {
+        inquiry: Inquiry,
+        answer: oneshot::Sender<Finding>,
     },
     /// Sessions are to be refreshed before their time.
     Refresh,
@@ -48,15 +56,23 @@ pub struct WorkerPort {
 #[derive(Debug)]
 pub struct Router {
     workers: Vec<WorkerPort>,
-    /// By namespace: the workers of each room, as bits.
+    /// By namespace.
     index: Vec<Mutex<Index>>,
     space: Arc<Notify>,
     canary: Arc<Canary>,
+    taps: Arc<Taps>,
+    pub(super) about: OnceLock<About>,
     metrics: RoomMetrics,
     tracer: Tracer,
 }
 
-type Index = HashMap<Room, u64, foldhash::fast::RandomState>;
+/// The workers of each room, as bits.
+#[derive(Debug, Default)]
+struct Index {
+    rooms: HashMap<Room, u64, foldhash::fast::RandomState>,
+    /// How many of the rooms are a socket's own.
+    sockets: usize,
+}
 
 impl Router {
     /// Most workers of one node: the index holds a bit for each.
@@ -65,12 +81,13 @@ impl Router {
     /// `space` must be the one that the mailboxes were made with.
     pub fn new(workers: Vec<WorkerPort>, namespaces: usize, space: Arc<Notify>, metrics: RoomMetrics) -> Self {
         assert!(workers.len() <= Self::MAX_WORKERS, "at most {} workers", Self::MAX_WORKERS);
-        let canary = Arc::new(Canary::new(workers.len()));
         Router {
-            workers,
+            canary: Arc::new(Canary::new(workers.len())),
+            taps: Arc::new(Taps::new(metrics.taps.clone())),
+            about: OnceLock::new(),
             index: (0..namespaces).map(|_| Mutex::default()).collect(),
+            workers,
             space,
-            canary,
             metrics,
             tracer: Tracer::default(),
         }
@@ -80,6 +97,23 @@ impl Router {
     #[must_use]
     pub fn traced_by(self, tracer: Tracer) -> Self {
         Router { tracer, ..self }
+    }
+
+    /// Where it can be listened to.
+    pub fn taps(&self) -> &Arc<Taps> {
+        &self.taps
+    }
+
+    /// How many sockets there are, and how many rooms and users with one.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for index in &self.index {
+            let index = index.lock().unwrap_or_else(PoisonError::into_inner);
+            census.sockets += index.sockets;
+            let everybody = usize::from(index.rooms.contains_key(&Room::All));
+            census.rooms += index.rooms.len() - index.sockets - everybody;
+        }
+        census
     }
 
     /// How late this node is.
@@ -104,8 +138,11 @@ impl Router {
             return;
         }
         let mut index = self.index(namespace);
+        let Index { rooms: workers, sockets } = &mut *index;
         for room in rooms {
-            *index.entry_ref(room).or_default() |= 1 << worker;
+            let workers = workers.entry_ref(room).or_default();
+            *sockets += usize::from(*workers == 0 && matches!(room, Room::Socket(_)));
+            *workers |= 1 << worker;
         }
     }
 
@@ -116,13 +153,15 @@ impl Router {
             return rooms;
         }
         let mut index = self.index(namespace);
+        let Index { rooms: workers, sockets } = &mut *index;
         let mut empty = rooms;
         empty.retain(|room| {
-            let Some(workers) = index.get_mut(room) else { return false };
-            *workers &= !(1 << worker);
-            let none = *workers == 0;
+            let Some(of_room) = workers.get_mut(room) else { return false };
+            *of_room &= !(1 << worker);
+            let none = *of_room == 0;
             if none {
-                index.remove(room);
+                workers.remove(room);
+                *sockets -= usize::from(matches!(room, Room::Socket(_)));
             }
             none
         });
@@ -134,9 +173,9 @@ impl Router {
     }
 
     /// The workers with members in any of these rooms.
-    fn concerned(&self, namespace: NamespaceId, rooms: &[Room]) -> u64 {
+    pub(super) fn concerned(&self, namespace: NamespaceId, rooms: &[Room]) -> u64 {
         let index = self.index(namespace);
-        rooms.iter().filter_map(|room| index.get(room)).fold(0, |all, workers| all | workers)
+        rooms.iter().filter_map(|room| index.rooms.get(room)).fold(0, |all, workers| all | workers)
     }
 
     /// The span of a message of a sampled trace, where some worker is concerned.
@@ -145,7 +184,7 @@ impl Router {
         self.tracer.fan_out(trace, message.namespace.0, message.rooms.len(), workers.count_ones())
     }
 
-    fn each(&self, workers: u64) -> impl Iterator<Item = &WorkerPort> {
+    pub(super) fn each(&self, workers: u64) -> impl Iterator<Item = &WorkerPort> {
         self.workers.iter().enumerate().filter(move |(n, _)| workers & (1 << n) != 0).map(|(_, worker)| worker)
     }
 }
@@ -153,6 +192,9 @@ impl Router {
 #[async_trait]
 impl Node for Router {
     fn deliver(&self, message: Arc<Message>) {
+        if self.taps.is_any() {
+            self.taps.offer(&message);
+        }
         let workers = self.concerned(message.namespace, &message.rooms);
         let fan_out = self.fan_out(&message, workers);
         for worker in self.each(workers) {
@@ -206,7 +248,7 @@ impl Node for Router {
     }
 
     fn is_wanted(&self, namespace: NamespaceId, room: &Room) -> bool {
-        self.index(namespace).contains_key(room)
+        self.index(namespace).rooms.contains_key(room) || self.taps.hear(namespace, room)
     }
 
     fn lost(&self, namespace: NamespaceId, rooms: Vec<Room>) {
@@ -235,6 +277,10 @@ impl Node for Router {
         drop(done);
         // nothing is sent: it ends when the last worker drops its end
         let _ = all.recv().await;
+    }
+
+    async fn inspect(&self, inquiry: Inquiry) -> Option<Inspected> {
+        self.answer(inquiry).await
     }
 
     async fn operate(&self, operation: Operation) -> Report {

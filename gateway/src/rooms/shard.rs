@@ -203,6 +203,31 @@ impl<R: Recipient> Shard<R> {
             .collect()
     }
 
+    /// Shows some of the rooms of a namespace with their members: `most` from
+    /// the `from`th on; false when these were the last. For looking at many
+    /// without holding deliveries up: between two calls rooms may come and go,
+    /// and one of them be shown twice or not at all.
+    pub fn look(&self, namespace: NamespaceId, from: usize, most: usize, mut show: impl FnMut(&Room, usize)) -> bool {
+        let Some(map) = self.namespaces.get(usize::from(namespace.0)) else { return false };
+        map.iter().skip(from).take(most).for_each(|(room, members)| show(room, members.len()));
+        map.len() > from + most
+    }
+
+    /// Shows some of a room's members in the same way; answers how many it has.
+    pub fn look_at(
+        &self,
+        namespace: NamespaceId,
+        room: &Room,
+        from: usize,
+        most: usize,
+        show: impl FnMut(&R),
+    ) -> usize {
+        let members = self.namespaces.get(usize::from(namespace.0)).and_then(|map| map.get(room));
+        let members = members.map(|members| members.as_slice()).unwrap_or_default();
+        members.iter().skip(from).take(most).map(|member| &member.recipient).for_each(show);
+        members.len()
+    }
+
     /// Rooms with a member here, over all namespaces.
     pub fn rooms(&self) -> usize {
         self.namespaces.iter().map(HashMap::len).sum()

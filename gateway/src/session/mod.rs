@@ -29,6 +29,7 @@ mod dispatch;
 mod entry;
 mod handshake;
 mod history;
+mod inspect;
 mod link;
 mod metrics;
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What the backend wants done with sockets, also with those that are away.
 
+use crate::adapter::inspect::{Finding, Inquiry, Keeping, TopRooms};
 use crate::adapter::{Action, Attached, Operation, Refresh, RoomChange, SessionKey, TakeOverError};
-use crate::message::{Position, Room};
+use crate::message::{Position, Room, SocketId, Token};
 
 use super::sessions::{attach, claim, open, sorted, stay, take_over};
-use super::{Bounds, Rig, Subject, namespace, room};
+use super::{Bounds, Rig, Subject, namespace, plain, room};
 
 fn operation(rooms: Vec<Room>, action: Action) -> Operation {
     Operation { namespace: namespace(), rooms, action, id: None }
@@ -21,6 +22,27 @@ pub(crate) async fn operations_reach_the_node(subject: &impl Subject) {
         assert_eq!((report.count, report.partial), (1, false));
         let last = |notes: &super::Notes| notes.operations.last().is_some_and(|last| last.action == action);
         rig.node.until("an operation", last).await;
+    }
+}
+
+pub(crate) async fn inquiries_reach_the_node(subject: &impl Subject) {
+    let rig = Rig::new(subject, Bounds::default()).await;
+    let mut expected = Vec::new();
+    for inquiry in [
+        Inquiry::Status,
+        Inquiry::Rooms { namespace: plain(), prefix: "<é".into(), most: 7 },
+        Inquiry::Explain {
+            namespace: namespace(),
+            rooms: vec![room(1), Room::All],
+            except: vec![Room::user("ann").unwrap(), Room::Socket(SocketId(Token::random()))],
+            keeping: Keeping::Logged,
+        },
+    ] {
+        let found = rig.adapter.inspect(inquiry.clone()).await.unwrap();
+        let [one] = &found[..] else { panic!("one node answers") };
+        assert_eq!((one.node.as_str(), &one.finding), ("abc", &Finding::Rooms(TopRooms::default())));
+        expected.push(inquiry);
+        assert_eq!(rig.node.until("an inquiry", |_| true).await.inquiries, expected);
     }
 }
 

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::message::{AckCollector, Acks, Draft, Epoch, Message, NamespaceId, NamespaceRef, Offset, Position, Room};
 
+use super::inspect::{Inquiry, Inspected};
 use super::{
     Action, Adapter, Attached, Attention, Claim, Ending, NewSession, Node, Notice, NoticeId, Operation, Present,
     PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey,
@@ -303,6 +304,10 @@ impl Adapter for MemoryAdapter {
         report.count += state.sessions.finish(before, head, now);
         self.tell(&state, now);
         Ok(report)
+    }
+
+    async fn inspect(&self, inquiry: Inquiry) -> Result<Vec<Inspected>, Unavailable> {
+        Ok(self.node.inspect(inquiry).await.into_iter().collect())
     }
 
     async fn notices(&self) -> Vec<Notice> {

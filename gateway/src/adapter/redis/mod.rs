@@ -8,6 +8,7 @@
 mod convert;
 mod host;
 mod metrics;
+mod questions;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -17,8 +18,6 @@ use std::time::Duration;
 
 use adapter_redis as redis;
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +26,7 @@ use crate::message::{
     Acks, Draft, Epoch, NamespaceId, NamespaceRef, Namespaces, NodeTag, Offset, Position, Room, Token,
 };
 
+use super::inspect::{Inquiry, Inspected};
 use super::{
     Adapter, Attached, Attention, Claim, Claimant, Ending, Fleet, Load, NewSession, Node, NodeInfo, Notice, NoticeId,
     Operation, OperationId, Present, PublishError, Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation,
@@ -34,10 +34,7 @@ use super::{
 };
 use host::{Local, QUESTIONS, Work};
 pub use metrics::RedisMetrics;
-use wire::{Acknowledged, Answer, Asked};
-
-/// How long other nodes may take for an operation.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+use wire::Acknowledged;
 
 /// Between two attempts to be listed among the nodes.
 const REGISTER_AGAIN: Duration = Duration::from_millis(500);
@@ -121,66 +118,6 @@ impl RedisAdapter {
 
     fn current(&self) -> redis::Epoch {
         self.inner.epochs().current()
-    }
-
-    /// Answers what other nodes ask.
-    async fn answer_questions(&self, mut waiting: mpsc::Receiver<(redis::Question, Work)>) {
-        let mut answers = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                biased;
-                Some(()) = answers.next() => {}
-                question = waiting.recv() => match question {
-                    Some((question, work)) => answers.push(self.answer(question, work)),
-                    None => return,
-                },
-            }
-        }
-    }
-
-    async fn answer(&self, question: redis::Question, work: Work) {
-        let answer = match work {
-            Work::Collect(collector) => {
-                let acks = collector.collect(Duration::from_millis(question.timeout_ms)).await;
-                serde_json::to_vec(&Acknowledged::new(acks))
-            }
-            Work::Operate(asked) => {
-                let report = match serde_json::from_slice::<Asked>(&asked) {
-                    Ok(asked) => match asked.operation(&self.local.namespaces) {
-                        Some(operation) => self.local.node.operate(operation).await,
-                        // of a namespace that is not here: there is nobody that it concerns
-                        None => Report::default(),
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "an operation of another node cannot be read: is it of a newer version?");
-                        Report { partial: true, ..Report::default() }
-                    }
-                };
-                serde_json::to_vec(&Answer::new(&report))
-            }
-        };
-        match answer {
-            Ok(answer) => {
-                if self.inner.answer(&question, &answer).await.is_err() {
-                    tracing::debug!("an answer to another node was not sent");
-                }
-            }
-            Err(error) => tracing::error!(%error, "an answer to another node cannot be written"),
-        }
-    }
-
-    /// Every node's part of an operation.
-    async fn ask_all(&self, operation: &Operation) -> Result<Report, Unavailable> {
-        let asked = serde_json::to_vec(&Asked::new(operation)).map_err(|_| Unavailable)?;
-        let answers = self.inner.ask_all(&asked, OPERATION_TIMEOUT).await?;
-        let mut report = Report { partial: answers.partial, ..Report::default() };
-        for answer in answers.answers {
-            match serde_json::from_slice::<Answer>(&answer) {
-                Ok(answer) => answer.add_to(&mut report),
-                Err(_) => report.partial = true,
-            }
-        }
-        Ok(report)
     }
 }
 
@@ -390,6 +327,10 @@ impl Adapter for RedisAdapter {
         let mut report = self.ask_all(&operation).await?;
         report.count += away;
         Ok(report)
+    }
+
+    async fn inspect(&self, inquiry: Inquiry) -> Result<Vec<Inspected>, Unavailable> {
+        self.inspect_all(inquiry).await
     }
 
     async fn notices(&self) -> Vec<Notice> {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use adapter_redis as redis;
 
+use crate::adapter::inspect::Inquiry;
 use crate::adapter::{Action, Operation, OperationId, Report, Revocation, Revoked, SocketInfo};
 use crate::auth::UnixSeconds;
 use crate::message::{Acknowledgement, Acks, Namespaces, Room, SocketId, Token};
@@ -33,6 +34,12 @@ enum Doing {
     List,
     Count,
     Revoke { what: Whose, issued_before: u64, until: u64 },
+}
+
+/// An [`Inquiry`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Inquired {
+    inspect: Inquiry<Arc<str>>,
 }
 
 /// A [`Revoked`].
@@ -144,6 +151,18 @@ impl Asked {
             namespace,
             id,
         })
+    }
+}
+
+impl Inquired {
+    pub(super) fn new(inquiry: Inquiry) -> Self {
+        let inspect = inquiry.in_namespace(|namespace| Some(namespace.name));
+        Inquired { inspect: inspect.expect("every namespace has a name") }
+    }
+
+    /// `None` where its namespace is not configured here.
+    pub(super) fn inquiry(self, namespaces: &Namespaces) -> Option<Inquiry> {
+        self.inspect.in_namespace(|name| namespaces.by_name(&name).cloned())
     }
 }
 

@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::adapter::inspect::{Inquiry, Inspected};
 use crate::adapter::{
     Adapter, Attached, Attention, Claim, Ending, NewSession, Notice, NoticeId, Operation, Present, PublishError,
     Published, Range, ReadError, ReadLimit, Refresh, Report, Revocation, RoomChange, SessionKey, TakeOverError,
@@ -93,6 +94,10 @@ impl Adapter for Fake {
     }
 
     fn unsubscribe(&self, _: &NamespaceRef, _: &[Room]) {}
+
+    async fn inspect(&self, _: Inquiry) -> Result<Vec<Inspected>, Unavailable> {
+        unreachable!("not of this API")
+    }
 
     async fn head(&self) -> Result<Offset, Unavailable> {
         Err(Unavailable)

@@ -189,3 +189,56 @@ fn an_overflowing_hold_asks_for_the_log() {
 fn at(ms: u64) -> Position {
     Position::new(ms, 0)
 }
+
+/// A shard with so many rooms of one member each, and one with all of them.
+fn crowd(rooms: usize) -> Shard<Rc<Fake>> {
+    let mut shard = Shard::new(1, 0);
+    for n in 0..rooms {
+        let names = [Room::named(&format!("room {n}")).unwrap(), room(0)];
+        shard.enter(NAMESPACE, &fake(), &names, Position::ZERO);
+    }
+    shard
+}
+
+#[test]
+fn rooms_and_members_are_looked_at_piece_by_piece() {
+    let shard = crowd(25);
+    for most in [1, 7, 26, 100] {
+        let (mut from, mut seen) = (0, Vec::new());
+        while shard.look(NAMESPACE, from, most, |room, members| seen.push((room.clone(), members))) {
+            from += most;
+        }
+        assert_eq!(seen.iter().filter(|(room, members)| *members == 1 && *room != self::room(0)).count(), 25);
+        assert!(seen.contains(&(room(0), 25)) && seen.len() == 26, "in pieces of {most}");
+        let (mut from, mut members) = (0, std::collections::HashSet::new());
+        while shard.look_at(NAMESPACE, &room(0), from, most, |it| assert!(members.insert(it.key()))) > from + most {
+            from += most;
+        }
+        assert_eq!(members.len(), 25, "in pieces of {most}");
+    }
+    assert!(!shard.look(NamespaceId(9), 0, 1, |_, _| panic!("no such namespace")));
+    assert_eq!(shard.look_at(NAMESPACE, &room(9), 0, 1, |_| panic!("no such room")), 0);
+}
+
+/// Not a limit but a measurement: `cargo test --release cost_of_a_look -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_look() {
+    for rooms in [100_000, 1_000_000] {
+        let shard = crowd(rooms);
+        let (mut from, mut all, mut longest) = (0, std::time::Duration::ZERO, std::time::Duration::ZERO);
+        let mut matches = 0;
+        loop {
+            let start = std::time::Instant::now();
+            let more = shard.look(NAMESPACE, from, 8192, |room, _| {
+                matches += usize::from(matches!(room, Room::Named(name) if name.starts_with("room 1")));
+            });
+            (all, longest) = (all + start.elapsed(), longest.max(start.elapsed()));
+            from += 8192;
+            if !more {
+                break;
+            }
+        }
+        println!("{rooms} rooms, {matches} match: {all:?} in all, at most {longest:?} at a time");
+    }
+}

@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
+use crate::adapter::inspect::{Inquiry, Inspected};
 use crate::adapter::memory::MemoryAdapter;
 use crate::adapter::{
     Adapter, Attached, Attention, Claim, Ending, NewSession, Node, Notice, NoticeId, Operation, Present, PublishError,
@@ -194,6 +195,10 @@ impl Adapter for Scheduled {
         rooms.iter().for_each(|room| {
             heard.remove(room);
         });
+    }
+
+    async fn inspect(&self, inquiry: Inquiry) -> Result<Vec<Inspected>, Unavailable> {
+        self.inner.inspect(inquiry).await
     }
 
     fn offset(&self, position: Position) -> Offset {

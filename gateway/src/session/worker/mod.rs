@@ -3,7 +3,7 @@
 mod fan_out;
 mod upkeep;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -282,6 +282,11 @@ impl Worker {
     /// The last position that this worker has taken.
     pub(in crate::session) fn position(&self) -> Position {
         self.shard.borrow().position()
+    }
+
+    /// This worker's part of every room. Not to be held while anything waits.
+    pub(in crate::session) fn shard(&self) -> Ref<'_, Shard<Rc<Socket>>> {
+        self.shard.borrow()
     }
 
     /// The sockets of this worker in any of these rooms.

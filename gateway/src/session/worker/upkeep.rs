@@ -10,6 +10,7 @@ use crate::adapter::{Attention, WriteError};
 use crate::message::{NamespaceId, Room, SocketId};
 use crate::rooms::{Command, Recipient};
 use crate::session::close::Close;
+use crate::session::inspect;
 use crate::session::operate;
 use crate::session::socket::Socket;
 
@@ -108,6 +109,9 @@ impl Worker {
             };
             match command {
                 Some(Command::Operate { operation, answer }) => operate::operate(&self, operation, answer),
+                Some(Command::Inspect { inquiry, answer }) => {
+                    self.tasks.spawn_local(inspect::inspect(Rc::clone(&self), inquiry, answer));
+                }
                 Some(Command::Fence { namespace, socket, generation }) => self.fence(namespace, socket, generation),
                 Some(Command::Refresh) => self.refresh_now.notify_one(),
                 None => return,
