@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::adapter::{Load, ReadLimit};
+use crate::admin::{self, AdminState};
 use crate::config::Config;
 use crate::fleet::{Budget, FleetMetrics, Watch};
 use crate::message::Namespaces;
@@ -130,6 +131,17 @@ async fn run(config: Config) -> Result<()> {
         let late = if config.redis.is_used() { config.redis.unready_after } else { rooms::LATE };
         move || canary.age() < late
     });
+    let source = admin::Source::new(registry.clone(), health.clone(), Arc::clone(router.canary()));
+    router.introduce(shared.node, move |census| source.status(census));
+    let admin = admin::router(AdminState {
+        adapter: Arc::clone(&adapter),
+        fleet: Arc::clone(&adapters.fleet),
+        rooms: Arc::clone(&router),
+        namespaces: namespaces.clone(),
+        keys: ApiKeys::new(&config.internal.api_keys),
+        max_body: config.internal.max_body,
+        stop: tasks.stop().clone(),
+    });
     let api = publish::router(PublishState {
         adapter,
         namespaces,
@@ -179,7 +191,8 @@ async fn run(config: Config) -> Result<()> {
         metrics: FleetMetrics::register(&registry)?,
     };
     tasks.spawn_vital("fleet", watch.run(tasks.stop().clone()));
-    let routes = ops::router(registry, health.clone()).merge(api).merge(transport::router(Arc::clone(&transports)));
+    let routes =
+        ops::router(registry, health.clone()).merge(api).merge(admin).merge(transport::router(Arc::clone(&transports)));
     // ends last: probes, the backend and other nodes are answered while connections drain
     let internal_tasks = Tasks::default();
     let listen = ops::listen(internal, certificates.internal.clone(), routes, internal_tasks.stop().clone());

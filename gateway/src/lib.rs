@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adapter;
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cli;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part of the gateway from low to high, and what it may use. An arrow that is not used any more is taken out.
-const PARTS: [(&str, &[&str]); 22] = [
+const PARTS: [(&str, &[&str]); 23] = [
     ("tasks", &[]),
     ("tls", &[]),
     ("trace", &[]),
@@ -23,6 +23,7 @@ const PARTS: [(&str, &[&str]); 22] = [
     ("rooms", &["adapter", "message", "recovery", "trace"]),
     ("ops", &["config", "tls"]),
     ("publish", &["adapter", "auth", "config", "message", "ops", "protocol", "trace"]),
+    ("admin", &["adapter", "config", "message", "ops", "publish", "rooms"]),
     ("fetch", &["tasks"]),
     ("upstream", &["auth", "config", "fetch", "message", "protocol", "publish", "tasks", "trace"]),
     ("notices", &["adapter", "auth", "config", "message", "protocol", "upstream"]),
@@ -39,6 +40,7 @@ const PARTS: [(&str, &[&str]); 22] = [
         "app",
         &[
             "adapter",
+            "admin",
             "auth",
             "config",
             "fetch",

@@ -15,7 +15,7 @@ const suites = ["protocol", "client", "recovery", "operations", "browser", ...(r
 // those that wait for time to pass, and little else
 const patient = /auth\/(keys|lifetime)|upstream\/(notices|presence|retold)|operations\/prometheus/;
 // those with many clients, a browser, or much of the machine otherwise
-const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$|upstream\/faults|examples\/(cheat-sheet|interview)/;
+const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$|operations\/admin|upstream\/faults|examples\/(cheat-sheet|interview)/;
 
 const expand = (path) => {
   const full = resolve(root, path);

@@ -40,7 +40,7 @@ pub struct ApiKey {
     /// SHA-256 of the key, as 64 hex digits. Required.
     pub sha256: KeyHash,
     /// What the key may do: `"publish"` (publish), `"manage"` (join, leave, disconnect), `"read"` (list and count
-    /// sockets). Required.
+    /// sockets), `"admin"` (the admin page, which shows also what is published). Required.
     pub scopes: Vec<Scope>,
 }
 
@@ -59,6 +59,8 @@ pub enum Scope {
     Manage,
     /// List and count sockets.
     Read,
+    /// Use the admin page, which shows what is published.
+    Admin,
 }
 
 /// What is logged, and in which form.

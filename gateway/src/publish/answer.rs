@@ -14,12 +14,12 @@ use super::error::RequestError;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// 200 with this JSON text.
-pub(super) fn ok(json: impl Into<Body>) -> Response<Body> {
+pub(crate) fn ok(json: impl Into<Body>) -> Response<Body> {
     with_status(StatusCode::OK, json.into())
 }
 
 /// The refusal, with the headers that belong to it.
-pub(super) fn refusal(error: &RequestError) -> Response<Body> {
+pub(crate) fn refusal(error: &RequestError) -> Response<Body> {
     let mut json = vec![b'{'];
     write_error(&mut json, error);
     json.push(b'}');
@@ -61,6 +61,7 @@ fn wire(error: &RequestError) -> (StatusCode, &'static str) {
         | RequestError::Header { .. }
         | RequestError::Query(_)
         | RequestError::Incomplete => (StatusCode::BAD_REQUEST, "invalid_request"),
+        RequestError::TooManyTails => (StatusCode::TOO_MANY_REQUESTS, "too_many_tails"),
         RequestError::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
         RequestError::NoRecovery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_recovery"),
         RequestError::NoKey | RequestError::BadKey => (StatusCode::UNAUTHORIZED, "unauthorized"),

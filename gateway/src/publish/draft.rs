@@ -26,7 +26,7 @@ const MAX_KEY: usize = 128;
 const ACK_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1..=60_000;
 
 /// The configured namespace of this name.
-pub(super) fn namespace(namespaces: &Namespaces, name: &str) -> Result<NamespaceRef, RequestError> {
+pub(crate) fn namespace(namespaces: &Namespaces, name: &str) -> Result<NamespaceRef, RequestError> {
     namespaces.by_name(name).cloned().ok_or_else(|| RequestError::UnknownNamespace(name.to_owned()))
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum RequestError {
     Header { header: &'static str, reason: &'static str },
     #[error("the query is refused: {0}")]
     Query(String),
+    #[error("this node has as many live tails as it may have")]
+    TooManyTails,
     #[error("the body was cut off")]
     Incomplete,
     #[error("namespace `{0}` is not configured")]
@@ -59,5 +61,6 @@ fn scope_name(scope: Scope) -> &'static str {
         Scope::Publish => "publish",
         Scope::Manage => "manage",
         Scope::Read => "read",
+        Scope::Admin => "admin",
     }
 }

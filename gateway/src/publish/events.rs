@@ -1,9 +1,11 @@
 //! `/v1/publish` and `/v1/publish/batch`.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 
 use crate::adapter::PublishError;
-use crate::message::Draft;
+use crate::message::{Draft, Namespaces};
 use crate::trace::Span;
 
 use super::PublishState;
@@ -64,21 +66,7 @@ async fn publish_one(
     json: &str,
     span: Option<&Span>,
 ) -> Result<Vec<u8>, RequestError> {
-    let (mut draft, ack) = {
-        let key = key_header(headers)?;
-        let item: Publish<'_> = parse(json)?;
-        if item.idempotency_key.is_some() {
-            return Err(RequestError::field("idempotency_key", "belongs in the header `Idempotency-Key` here"));
-        }
-        let ack = item.ack.as_ref().map(|Object(ack)| ack_timeout(*ack)).transpose()?;
-        if ack.is_some() && item.volatile {
-            return Err(RequestError::field("ack", "cannot be combined with `volatile`"));
-        }
-        if ack.is_some() && key.is_some() {
-            return Err(RequestError::field("ack", "cannot be combined with an idempotency key"));
-        }
-        (draft(&state.namespaces, caller, &item, key)?, ack)
-    };
+    let Asked { mut draft, ack } = asked(&state.namespaces, caller, headers, json)?;
     trace(span, std::slice::from_mut(&mut draft));
     if let Some(timeout) = ack {
         let acks = state.adapter.publish_with_ack(draft, timeout).await?;
@@ -92,6 +80,35 @@ async fn publish_one(
     answer::write_published(&mut out, &published);
     out.push(b'}');
     Ok(out)
+}
+
+/// What a publish asks for.
+pub(crate) struct Asked {
+    pub(crate) draft: Draft,
+    /// How long acknowledgements are waited for, where they are asked for.
+    pub(crate) ack: Option<Duration>,
+}
+
+/// Reads the body of a publish, and checks all of it.
+pub(crate) fn asked(
+    namespaces: &Namespaces,
+    caller: Caller<'_>,
+    headers: &HeaderMap,
+    json: &str,
+) -> Result<Asked, RequestError> {
+    let key = key_header(headers)?;
+    let item: Publish<'_> = parse(json)?;
+    if item.idempotency_key.is_some() {
+        return Err(RequestError::field("idempotency_key", "belongs in the header `Idempotency-Key` here"));
+    }
+    let ack = item.ack.as_ref().map(|Object(ack)| ack_timeout(*ack)).transpose()?;
+    if ack.is_some() && item.volatile {
+        return Err(RequestError::field("ack", "cannot be combined with `volatile`"));
+    }
+    if ack.is_some() && key.is_some() {
+        return Err(RequestError::field("ack", "cannot be combined with an idempotency key"));
+    }
+    Ok(Asked { draft: draft(namespaces, caller, &item, key)?, ack })
 }
 
 /// Publishes many events.

@@ -17,9 +17,9 @@ pub struct ApiKeys(Arc<[ApiKey]>);
 
 /// Who presented a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     /// The key's name; empty when no keys are configured.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
 }
 
 impl ApiKeys {
@@ -30,7 +30,7 @@ impl ApiKeys {
 
     /// Checks the presented key and that it is allowed `scope`. Every key is
     /// compared in constant time, so that the time tells nothing of them.
-    pub(super) fn authorize(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller<'_>, RequestError> {
+    pub(crate) fn authorize(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller<'_>, RequestError> {
         if self.0.is_empty() {
             return Ok(Caller { name: "" });
         }

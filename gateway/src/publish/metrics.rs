@@ -141,6 +141,7 @@ impl PublishMetrics {
             | RequestError::Header { .. }
             | RequestError::Query(_)
             | RequestError::Incomplete
+            | RequestError::TooManyTails
             | RequestError::NoRecovery(_)
             | RequestError::NoKey
             | RequestError::BadKey

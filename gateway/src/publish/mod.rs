@@ -59,10 +59,13 @@ use crate::trace::{Span, Tracer};
 
 use endpoint::Endpoint;
 use error::RequestError;
-use keys::Caller;
+pub(crate) use keys::Caller;
 
+pub(crate) use answer::{ok, refusal};
+pub(crate) use events::{Asked, asked};
 pub use keys::ApiKeys;
 pub use metrics::PublishMetrics;
+pub(crate) use sockets::room;
 
 /// What the API works with.
 pub struct PublishState {
@@ -161,7 +164,7 @@ async fn call(endpoint: Endpoint, api: &Api, request: Request, span: Option<&Spa
 /// The content type is insisted on: a web page cannot send it to another
 /// origin without asking first, so none can publish through a developer's
 /// loopback listener.
-async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, RequestError> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, RequestError> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
     if !kind.trim().eq_ignore_ascii_case("application/json") {
@@ -180,6 +183,6 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Re
     }
 }
 
-fn text(body: &Bytes) -> Result<&str, RequestError> {
+pub(crate) fn text(body: &Bytes) -> Result<&str, RequestError> {
     std::str::from_utf8(body).map_err(|error| RequestError::NotJson(error.to_string()))
 }

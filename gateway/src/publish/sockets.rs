@@ -109,7 +109,7 @@ async fn select(state: &PublishState, uri: &Uri, action: Action) -> Result<Repor
 }
 
 /// The room that a query names.
-pub(super) fn room(room: Option<&str>, user: Option<&str>) -> Result<Room, RequestError> {
+pub(crate) fn room(room: Option<&str>, user: Option<&str>) -> Result<Room, RequestError> {
     match (room, user) {
         (None, None) => Ok(Room::All),
         (Some(room), None) => Room::named(room).map_err(|reason| RequestError::field("room", reason)),
