@@ -145,16 +145,7 @@ fn setting(name: &str, default: &str) -> String {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let timeout = Duration::from_secs(5);
-    let server = RedisServer::new(Address {
-        url: setting("REDIS_URL", "redis://127.0.0.1:6379/0"),
-        sentinels: Vec::new(),
-        master: String::new(),
-        authorities: None,
-        identity: None,
-        connect_timeout: timeout,
-        response_timeout: timeout,
-    })?;
+    let server = RedisServer::new(Address::new(setting("REDIS_URL", "redis://127.0.0.1:6379/0")))?;
     let node = Node::new(Arc::new(server), Intervals::default().settings()).without_recovery(["/plain"]);
     let (layer, io) = SocketIo::builder().with_adapter::<CarillonAdapter<_>>(node).build_layer();
     io.ns("/", on_connect).await?;

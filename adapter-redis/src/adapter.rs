@@ -380,19 +380,32 @@ impl<H: Host> RedisAdapter<H> {
         self.canary.run(stop).await;
     }
 
-    /// Its tasks, by name; each ends at `stop`.
-    pub fn tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
-        let shard = Arc::clone(&self.shard);
-        let [publisher, logs, bus, nodes, sweeper] = std::array::from_fn(|_| Arc::clone(self));
-        let [a, b, c, d, e, f] = std::array::from_fn(|_| stop.clone());
+    /// The tasks of a program that does nothing but publish, by name; each ends
+    /// at `stop`. It is no node: it hears nothing, and nobody asks it.
+    pub fn publishing_tasks(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+    ) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+        let (link, publisher) = (Arc::clone(&self.shard), Arc::clone(self));
+        let [a, b] = std::array::from_fn(|_| stop.clone());
         vec![
-            ("redis link", Box::pin(shard.run(a))),
+            ("redis link", Box::pin(link.run(a))),
             ("publisher", Box::pin(async move { publisher.publisher.run(b).await })),
-            ("log reader", Box::pin(async move { logs.logs.run(c).await })),
-            ("room bus", Box::pin(async move { bus.bus.run(d).await })),
-            ("node registry", Box::pin(async move { nodes.nodes.run(e).await })),
-            ("session expiry", Box::pin(async move { sweeper.sweep(f).await })),
         ]
+    }
+
+    /// The tasks of a node, by name; each ends at `stop`.
+    pub fn tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+        let [logs, bus, nodes, sweeper] = std::array::from_fn(|_| Arc::clone(self));
+        let [a, b, c, d] = std::array::from_fn(|_| stop.clone());
+        let mut tasks = self.publishing_tasks(stop);
+        tasks.extend([
+            ("log reader", Box::pin(async move { logs.logs.run(a).await }) as BoxFuture<'static, ()>),
+            ("room bus", Box::pin(async move { bus.bus.run(b).await })),
+            ("node registry", Box::pin(async move { nodes.nodes.run(c).await })),
+            ("session expiry", Box::pin(async move { sweeper.sweep(d).await })),
+        ]);
+        tasks
     }
 
     /// Removes expired sessions, once the others have had time to refresh

@@ -9,8 +9,8 @@
 //! - *Room bus* ([`bus`]): a node subscribes to the channels of rooms that
 //!   have members on it. What comes is delivered in order; what may have been
 //!   missed comes from the log.
-//! - *Recovery log* ([`log`]): a list for each room and minute, which expires
-//!   whole.
+//! - *Recovery log* ([`log`]): a list for each room and slice of time, which
+//!   expires whole.
 //! - *Sessions* ([`sessions`]): written by their owner, taken over by whoever
 //!   the client comes back to.
 //! - *Notices* ([`notices`]): what is to be told of sessions, kept until it
@@ -24,8 +24,86 @@
 //! Here are no types of the gateway: it is called through [`Host`], and counts
 //! through [`Observer`].
 //!
+//! # A program that publishes
+//!
+//! It has no clients of its own, so that its [`Host`] does nothing. What it
+//! publishes reaches the clients of all gateways with the same Redis and prefix,
+//! and those that come back within the window.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use adapter_redis::server::{Address, RedisServer};
+//! use adapter_redis::{
+//!     Asked, Event, Host, Id, Intervals, Item, Place, Question, RedisAdapter, Room, RoomKey, Tag,
+//! };
+//! use async_trait::async_trait;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! struct NoClients;
+//!
+//! #[async_trait]
+//! impl Host for NoClients {
+//!     type Message = ();
+//!     fn message(&self, _: Option<Place>, _: Event) -> Option<()> {
+//!         None
+//!     }
+//!     fn deliver(&self, _: ()) {}
+//!     fn announce(&self) {}
+//!     fn position(&self, _: Id) {}
+//!     fn has_space(&self) -> bool {
+//!         true
+//!     }
+//!     async fn space(&self) {}
+//!     fn is_wanted(&self, _: &RoomKey) -> bool {
+//!         false
+//!     }
+//!     fn lost(&self, _: Vec<RoomKey>) {}
+//!     fn new_epoch(&self) {}
+//!     async fn entangled(&self) {}
+//!     fn fence(&self, _: &str, _: &str, _: u64) {}
+//!     fn asked(&self, _: Question, _: Asked) {}
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Arc::new(RedisServer::new(Address::new("redis://127.0.0.1:6379/0"))?);
+//!     // the gateways' `[redis]`, `[recovery]` and `[engine]`, if they are not the defaults
+//!     let settings = Intervals::default().settings();
+//!     let adapter = RedisAdapter::new(server, settings, Tag::random(), Arc::new(NoClients));
+//!     let stop = CancellationToken::new();
+//!     for (_, task) in adapter.publishing_tasks(&stop) {
+//!         tokio::spawn(task);
+//!     }
+//!
+//!     let event = Event {
+//!         namespace: "/".into(),
+//!         rooms: vec![Room::User("ann".into())],
+//!         // the event's name and its arguments, without the brackets
+//!         elements: r#""notice","your order is on its way""#.into(),
+//!         ..Event::default()
+//!     };
+//!     let item = Item { event, logged: true, idempotency: None };
+//!     for outcome in adapter.publish(vec![item]).await {
+//!         // in the log of the room, or why not
+//!         println!("{:?}", outcome?.place);
+//!     }
+//!     stop.cancel();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A program with clients runs [`RedisAdapter::tasks`], which make it a node
+//! that the others count and ask. It subscribes to their rooms
+//! ([`RedisAdapter::subscribe`]), hands what comes to them ([`Host::deliver`]),
+//! and keeps their sessions; `adapter/redis/` of the gateway is one.
+//!
+//! # With socketioxide
+//!
 //! With the feature `socketioxide`, the module of that name is an adapter for
 //! socketioxide servers, which makes such a server one more node.
+//!
+//! # In Redis
 //!
 //! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `loads`, `budget`, `secret`, `due`,
 //! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),

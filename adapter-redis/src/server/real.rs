@@ -28,7 +28,25 @@ pub struct Address {
     /// PEM of the client's own certificate and key, where the server asks.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     pub connect_timeout: Duration,
+    /// For each command; a connection that takes longer is given up.
     pub response_timeout: Duration,
+}
+
+impl Address {
+    /// A server at a `redis://` or `rediss://` URL, with the system's
+    /// authorities, which has 2 s to connect and for each answer.
+    pub fn new(url: impl Into<String>) -> Self {
+        let patience = Duration::from_secs(2);
+        Address {
+            url: url.into(),
+            sentinels: Vec::new(),
+            master: String::new(),
+            authorities: None,
+            identity: None,
+            connect_timeout: patience,
+            response_timeout: patience,
+        }
+    }
 }
 
 /// Why an address cannot be used.

@@ -3,7 +3,6 @@
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use std::time::Duration;
 //! use adapter_redis::Settings;
 //! use adapter_redis::server::{Address, RedisServer};
 //! use adapter_redis::Intervals;
@@ -12,15 +11,7 @@
 //! use socketioxide::extract::SocketRef;
 //!
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = RedisServer::new(Address {
-//!     url: "redis://127.0.0.1:6379/0".into(),
-//!     sentinels: Vec::new(),
-//!     master: String::new(),
-//!     authorities: None,
-//!     identity: None,
-//!     connect_timeout: Duration::from_secs(5),
-//!     response_timeout: Duration::from_secs(5),
-//! })?;
+//! let server = RedisServer::new(Address::new("redis://127.0.0.1:6379/0"))?;
 //! let settings = Settings { prefix: "carillon".into(), ..Intervals::default().settings() };
 //! let node = Node::new(Arc::new(server), settings);
 //! let (layer, io) = SocketIo::builder().with_adapter::<CarillonAdapter<_>>(node).build_layer();
