@@ -105,13 +105,13 @@
 //!
 //! # In Redis
 //!
-//! Keys, all under the hash tag `{<prefix>}`: `meta`, `nodes`, `loads`, `budget`, `secret`, `due`,
-//! `l:<epoch>:<slice>:<ns>,<room>` (logs), `s:<pid>` (sessions),
+//! Keys, all under the hash tag `{<prefix>}`: `meta` (with what each publisher
+//! sent last), `nodes`, `loads`, `budget`, `secret`, `due`,
+//! `c:<ns>,<room>|<epoch>|<slice>` (logs), `s:<pid>` (sessions),
 //! `i:<ns>,<room>` (sessions of a room), `w:<ns>,<room>` (watched ones by
 //! user), `notices`, `t:<entry>` (what they say), `v:<ns>,<tokens>`
-//! (revocations), `k:<key>` (idempotency), `b:<instance>` (what a publisher
-//! sent last). Channels: `c:<ns>,<room>`,
-//! `all`, `n:<tag>`.
+//! (revocations), `k:<key>` (idempotency). Channels: `c:<ns>,<room>`, `all`,
+//! `n:<tag>`.
 //!
 //! Limits: one Redis, or one master of a Sentinel group, version 6.2 or later;
 //! a message to several rooms reaches every node.
