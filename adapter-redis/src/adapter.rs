@@ -382,10 +382,7 @@ impl<H: Host> RedisAdapter<H> {
 
     /// The tasks of a program that does nothing but publish, by name; each ends
     /// at `stop`. It is no node: it hears nothing, and nobody asks it.
-    pub fn publishing_tasks(
-        self: &Arc<Self>,
-        stop: &CancellationToken,
-    ) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+    pub fn publishing_tasks(self: &Arc<Self>, stop: &CancellationToken) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
         let (link, publisher) = (Arc::clone(&self.shard), Arc::clone(self));
         let [a, b] = std::array::from_fn(|_| stop.clone());
         vec![
