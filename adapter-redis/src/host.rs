@@ -36,6 +36,7 @@ pub trait Host: Send + Sync + 'static {
     /// Whether more is taken; while not, `deliver` waits for [`Host::space`].
     fn has_space(&self) -> bool;
 
+    /// Resolves when [`Host::has_space`] again.
     async fn space(&self);
 
     /// Whether the room has a member here.

@@ -53,6 +53,7 @@ impl fmt::Display for Room {
 pub struct RoomKey(SmolStr);
 
 impl RoomKey {
+    /// `namespace` begins with `/` and holds no comma.
     pub fn new(namespace: &str, room: &Room) -> Self {
         RoomKey(smol_str::format_smolstr!("{namespace},{room}"))
     }
@@ -67,6 +68,7 @@ impl RoomKey {
         self.0.split_once(',').is_some_and(|(_, room)| room.is_empty())
     }
 
+    /// As it is written: `<namespace>,<room>`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -32,8 +32,10 @@ const TICK: Duration = Duration::from_millis(900);
 pub struct Tag(SmolStr);
 
 impl Tag {
+    /// Characters of a tag.
     pub const LEN: usize = 3;
 
+    /// One of 262,144: [`RedisAdapter::register`](crate::RedisAdapter::register) tells whether another has it.
     pub fn random() -> Self {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let bits: [u8; Self::LEN] = rand::random();

@@ -19,6 +19,7 @@ impl Id {
     /// Length of the written form, in bytes.
     pub const LEN: usize = 21;
 
+    /// `ms`: since 1970, by Redis's clock; `sequence`: within that millisecond.
     pub const fn new(ms: u64, sequence: u32) -> Self {
         Id((ms << SEQUENCE_BITS) | sequence as u64)
     }
@@ -28,6 +29,7 @@ impl Id {
         self.0 >> SEQUENCE_BITS
     }
 
+    /// The number within the millisecond.
     pub const fn sequence(self) -> u32 {
         (self.0 & ((1 << SEQUENCE_BITS) - 1)) as u32
     }
@@ -55,6 +57,7 @@ impl Epoch {
     /// Length of the written form, in bytes.
     pub const LEN: usize = 8;
 
+    /// For a log that begins anew.
     pub fn random() -> Self {
         Epoch(NonZeroU32::new(rand::random()).unwrap_or(NonZeroU32::MIN))
     }
@@ -75,7 +78,9 @@ impl fmt::Debug for Epoch {
 /// An id and the epoch it is of. Written `<epoch>-<id>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
+    /// The life of the log.
     pub epoch: Epoch,
+    /// The message in it.
     pub id: Id,
 }
 

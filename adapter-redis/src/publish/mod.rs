@@ -48,15 +48,18 @@ const QUEUE: usize = 1024;
 /// Something to publish.
 #[derive(Debug, Clone)]
 pub struct Item {
+    /// What is sent, and to whom.
     pub event: Event,
     /// It goes to the logs of its rooms.
     pub logged: bool,
+    /// Published once under this key, for [`Settings::idempotency`](crate::Settings::idempotency).
     pub idempotency: Option<Idempotency>,
 }
 
 /// The key of one publish, and what was published under it.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
+    /// Any text; it counts for all namespaces of the prefix.
     pub key: String,
     /// Another under the same key is a conflict.
     pub digest: u64,
@@ -74,6 +77,7 @@ pub struct Accepted {
 /// Why a publish was not accepted, or is not known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
+    /// Nothing was done.
     #[error("the idempotency key was used with another body")]
     Conflict,
     /// Nothing was done.
