@@ -84,8 +84,8 @@ pub(crate) struct Nodes {
     instance: String,
     /// The others and this one, as of its last sign of life.
     known: Mutex<Known>,
-    /// This node's, to be told with its next one.
-    load: Mutex<Load>,
+    /// This node's, to be told with its next one; `None`: it tells nothing.
+    load: Mutex<Option<Load>>,
     /// When the last sign of life was taken.
     alive: Mutex<Instant>,
 }
@@ -143,7 +143,7 @@ impl Nodes {
 
     /// What this node carries, for its next sign of life.
     pub(crate) fn report(&self, load: Load) {
-        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = Some(load);
     }
 
     async fn list(&self) -> Result<HashMap<Tag, String>, Unavailable> {
@@ -165,7 +165,7 @@ impl Nodes {
             command.arg(self.tag.as_str()).arg(&self.instance).arg(&settings.advertise);
             command.arg(reply::ms(settings.node_ttl)).arg(SLOTS);
             command.arg(names.everybody()).arg(writer.position_head(up.epoch)).arg(reply::ms(TICK));
-            command.arg(load.written());
+            command.arg(load.map(Load::written).unwrap_or_default());
         });
         let mut reply = reply::array(reply.await?)?.into_iter();
         if reply.next() == Some(Value::Int(0)) {

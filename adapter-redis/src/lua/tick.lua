@@ -1,6 +1,6 @@
 -- A node's sign of life, and once a second for the whole shard a position for everybody.
 -- KEYS: meta, nodes, loads. ARGV: epoch, tag, instance, address, life of a node (ms), publishers' slots of an instance,
--- channel of everybody, head of a tick's record, least time between ticks (ms), load.
+-- channel of everybody, head of a tick's record, least time between ticks (ms), load (empty: not told).
 -- Answers { 1, the nodes as `HGETALL` gives them, their loads likewise } or { 0 } when another instance has this tag.
 local tag = ARGV[2]
 local nodes, alive = call('HGETALL', KEYS[2]), {}
@@ -21,7 +21,9 @@ for i = 1, #nodes, 2 do
 end
 local entry = format('%d', now + tonumber(ARGV[5])) .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
 call('HSET', KEYS[2], tag, entry)
-call('HSET', KEYS[3], tag, ARGV[10])
+if ARGV[10] ~= '' then
+  call('HSET', KEYS[3], tag, ARGV[10])
+end
 alive[#alive + 1] = tag
 alive[#alive + 1] = entry
 

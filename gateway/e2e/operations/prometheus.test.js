@@ -18,7 +18,7 @@ describe("a Prometheus that scrapes a cluster", { skip: reference && "about what
   before(async () => {
     // with all that has metrics of its own
     const upstream = { url: "http://127.0.0.1:1/nobody", secret: "a secret of the tests, thirty-two bytes" };
-    cluster = await startCluster({ namespaces: [{ ...openNamespace("/", true), upstream: { disconnect: true } }], upstream });
+    cluster = await startCluster({ namespaces: [{ ...openNamespace("/", true), upstream: { disconnect: true } }], upstream, tracing: { endpoint: "http://127.0.0.1:1", sample: 0 } });
     prometheus = await startPrometheus(cluster.nodes.map((node) => new URL(node.internal).host));
   });
   after(async () => {
