@@ -130,7 +130,7 @@ impl<H: Host> RedisAdapter<H> {
     /// # Errors
     /// When Redis cannot be reached for [`Settings::patience`]; so for all that follow.
     pub async fn head(&self) -> Result<Place, Unavailable> {
-        self.shard.head().await
+        self.shard.cut(self.shard.head().await?)
     }
 
     /// Each part's messages, in order; complete up to any place of this epoch

@@ -28,6 +28,8 @@ pub enum Mutation {
     DropWanted,
     /// What a session's owner was not told of stays undone.
     IgnoreWaiting,
+    /// What is handed out while a new epoch is looked up counts as of it.
+    ForgetReached,
     /// That a session has ended is not told.
     ForgetEnd,
     /// Who leaves with the end of the session is still counted as present.
@@ -36,7 +38,7 @@ pub enum Mutation {
 
 #[cfg(feature = "mutations")]
 impl Mutation {
-    pub const ALL: [Mutation; 12] = [
+    pub const ALL: [Mutation; 13] = [
         Mutation::SkipCatchUp,
         Mutation::CatchUpFromNow,
         Mutation::ForgetOverflow,
@@ -47,6 +49,7 @@ impl Mutation {
         Mutation::IgnoreFence,
         Mutation::DropWanted,
         Mutation::IgnoreWaiting,
+        Mutation::ForgetReached,
         Mutation::ForgetEnd,
         Mutation::ForgetPresence,
     ];

@@ -260,22 +260,22 @@ impl<H: Host> Bus<H> {
         match record {
             Record::Logged(place, event) => {
                 if self.is_next(place, inbox).await? {
-                    if let Some(message) = self.host.message(Some(place), event) {
-                        self.hand_out(message).await;
+                    match self.host.message(Some(place), event) {
+                        Some(message) => drop(self.hand_out(Some(place), message).await),
+                        None => drop(self.shard.reach(place)),
                     }
-                    self.shard.reached(place.id);
                 }
             }
             Record::Position(place) => {
                 // also when it is not new: somebody may wait for it
-                if place.epoch == self.shard.epochs().current() || self.is_next(place, inbox).await? {
-                    self.shard.reached(place.id);
+                let is_current = place.epoch == self.shard.epochs().current() || self.is_next(place, inbox).await?;
+                if is_current && self.shard.reach(place) {
                     self.host.position(place.id);
                 }
             }
             Record::Unlogged(event) => {
                 if let Some(message) = self.host.message(None, event) {
-                    self.hand_out(message).await;
+                    self.hand_out(None, message).await;
                 }
             }
             Record::Fence { generation, socket, namespace } => self.host.fence(&namespace, &socket, generation),
@@ -304,12 +304,19 @@ impl<H: Host> Bus<H> {
         Ok(place.id > self.shard.position())
     }
 
-    async fn hand_out(&self, message: H::Message) {
+    /// Delivers what stands at this place, if anywhere. False when its epoch is
+    /// over: what follows is of the next.
+    async fn hand_out(&self, place: Option<Place>, message: H::Message) -> bool {
         while !self.host.has_space() {
             self.host.announce();
             self.host.space().await;
         }
-        self.host.deliver(message);
+        // first reached, then delivered: an epoch that is found in between comes after it
+        let is_due = place.is_none_or(|place| self.shard.reach(place));
+        if is_due {
+            self.host.deliver(message);
+        }
+        is_due
     }
 
     /// Delivers what the logs of this node's rooms hold after its position.
@@ -328,7 +335,7 @@ impl<H: Host> Bus<H> {
             if anew && self.ended.lock().await.replace(epochs.current()) != Some(epochs.current()) {
                 tracing::warn!(epoch = %epochs.current(), "all connections end with their epoch");
                 self.host.entangled().await;
-                self.shard.begin_anew();
+                self.shard.begin_anew(epochs.current());
                 continue;
             }
             if !epochs.is_first() && self.known.lock().await.replace(epochs.current()) != Some(epochs.current()) {
@@ -350,7 +357,9 @@ impl<H: Host> Bus<H> {
                 let Some(messages) = self.replay(&rooms, epochs.current(), from, through.id).await? else { continue };
                 *replayed.get_or_insert(0) += messages;
             }
-            self.shard.reached(through.id);
+            if !self.shard.reach(through) {
+                continue;
+            }
             self.host.position(through.id);
             if !inbox.has_overflowed() {
                 if let Some(messages) = replayed {
@@ -372,8 +381,9 @@ impl<H: Host> Bus<H> {
                     tracing::debug!(messages = messages.len(), rooms = rooms.len(), "caught up from the log");
                     count += messages.len();
                     for (id, message) in messages {
-                        self.hand_out(message).await;
-                        self.shard.reached(id);
+                        if !self.hand_out(Some(Place { epoch, id }), message).await {
+                            return Ok(None);
+                        }
                     }
                     self.host.announce();
                 }

@@ -233,7 +233,7 @@ impl Sessions {
     pub(crate) async fn open(&self, session: &NewSession) -> Result<Place, WriteError> {
         let most = self.shard.settings.max_sessions.to_string();
         let reply = self.write(Script::OpenSession, session, &[&most]).await?;
-        if is(&reply, "FULL") { Err(WriteError::Full) } else { Ok(place(reply)?) }
+        if is(&reply, "FULL") { Err(WriteError::Full) } else { Ok(self.shard.cut(place(reply)?)?) }
     }
 
     /// Writes a session that Redis has lost while its client stayed.
@@ -282,7 +282,7 @@ impl Sessions {
         let word = text(reply.next().unwrap_or(Value::Nil))?;
         let rest = reply.next().unwrap_or(Value::Nil);
         if word == "AT" {
-            return Ok(Attached::At(place(rest)?));
+            return Ok(Attached::At(self.shard.cut(place(rest)?)?));
         }
         let session = Session::read(key.generation, texts(rest)?).ok_or(Unavailable)?;
         Ok(Attached::Changed(session))
@@ -304,7 +304,7 @@ impl Sessions {
             let _ = rooms.iter().fold(command, |command, room| command.arg(room));
         };
         let reply = self.notices.heed(self.shard.call(Script::ChangeRooms, &[], call).await?);
-        if is(&reply, "FENCED") { Err(WriteError::Fenced) } else { Ok(place(reply)?) }
+        if is(&reply, "FENCED") { Err(WriteError::Fenced) } else { Ok(self.shard.cut(place(reply)?)?) }
     }
 
     /// Keeps sessions alive; answers those that need attention, by index.

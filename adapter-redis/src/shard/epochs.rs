@@ -1,4 +1,4 @@
-//! Which epoch an id is of.
+//! Which epoch an id is of, and how far this node has come in it.
 
 use crate::place::{Epoch, Id, Place};
 
@@ -11,8 +11,8 @@ pub struct Epochs {
     current: Epoch,
     /// The first id of the current epoch.
     start: Id,
-    /// Ids up to here that this node holds are of the epoch before: what it
-    /// had reached when it learned of the current one.
+    /// Ids up to here that this node holds are of the epoch before: the last
+    /// that it or a client of it knew when it learned of the current one.
     floor: Id,
     previous: Option<Epoch>,
 }
@@ -23,13 +23,13 @@ impl Epochs {
         Epochs { current: Epoch::random(), start: Id::ZERO, floor: Id::ZERO, previous: None }
     }
 
-    /// The same, when a node that has reached `position` finds this epoch.
-    pub(crate) fn next(self, current: Epoch, start: Id, position: Id) -> Self {
+    /// The same, when a node that knows of ids up to `known` finds this epoch.
+    fn next(self, current: Epoch, start: Id, known: Id) -> Self {
         if current == self.current {
             return self;
         }
         let previous = (self.start > Id::ZERO).then_some(self.current);
-        Epochs { current, start, floor: position, previous }
+        Epochs { current, start, floor: self.floor.max(known), previous }
     }
 
     pub fn current(&self) -> Epoch {
@@ -53,7 +53,7 @@ impl Epochs {
     }
 
     /// The same, when nothing from before it is held any more.
-    pub(crate) fn anew(self) -> Self {
+    fn anew(self) -> Self {
         Epochs { floor: Id::ZERO, ..self }
     }
 
@@ -62,6 +62,66 @@ impl Epochs {
         let is_current = id > self.floor && id >= self.start;
         let epoch = if is_current { self.current } else { self.previous.unwrap_or(self.current) };
         Place { epoch, id }
+    }
+}
+
+/// How far a node has come, and in which epoch. Both change together: while an
+/// epoch is looked up, what is of the one before may still be handed out.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) epochs: Epochs,
+    /// The last id that was handed out.
+    pub(crate) position: Id,
+    /// The last id of the current epoch that a cut was made at: some client's
+    /// position may be beyond the node's.
+    cut: Id,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Progress { epochs: Epochs::unknown(), position: Id::ZERO, cut: Id::ZERO }
+    }
+
+    /// The last id that is known here. A new epoch has to begin after it.
+    pub(crate) fn known(&self) -> Id {
+        self.position.max(self.cut)
+    }
+
+    /// This place is handed out. False when its epoch is over: then it must not
+    /// be.
+    pub(crate) fn reach(&mut self, place: Place) -> bool {
+        let is_current = place.epoch == self.epochs.current;
+        if is_current {
+            self.position = self.position.max(place.id);
+        }
+        is_current
+    }
+
+    /// A cut is made at this place. False when its epoch is over: then there is
+    /// none.
+    pub(crate) fn cut(&mut self, place: Place) -> bool {
+        let is_current = place.epoch == self.epochs.current;
+        if is_current {
+            self.cut = self.cut.max(place.id);
+        }
+        is_current
+    }
+
+    /// This is the epoch now. `known`: the last id that is known here.
+    pub(crate) fn find(&mut self, current: Epoch, start: Id, known: Id) {
+        if current != self.epochs.current {
+            self.epochs = self.epochs.next(current, start, known);
+            self.cut = Id::ZERO;
+        }
+    }
+
+    /// Nothing from before this epoch is held here any more, if it is still the
+    /// current one.
+    pub(crate) fn begin_anew(&mut self, epoch: Epoch) {
+        if epoch == self.epochs.current {
+            self.epochs = self.epochs.anew();
+            self.position = self.epochs.before_start();
+        }
     }
 }
 
@@ -86,5 +146,27 @@ mod tests {
         assert_eq!(epochs.place(Id::new(25, 0)).epoch, b, "the node holds it since before");
         assert_eq!(epochs.place(Id::new(31, 0)).epoch, a);
         assert_eq!(epochs.anew().place(Id::new(25, 0)).epoch, a, "it has let go of that");
+    }
+
+    #[test]
+    fn all_that_is_known_is_of_the_epoch_before() {
+        let [a, b, c] = [Epoch::random(), Epoch::random(), Epoch::random()];
+        let at = |epoch, ms| Place { epoch, id: Id::new(ms, 0) };
+        let mut progress = Progress::new();
+        progress.find(a, Id::new(10, 0), progress.known());
+        assert!(progress.reach(at(a, 20)) && progress.cut(at(a, 30)), "a client came, the bus is behind");
+        progress.find(b, Id::new(31, 0), progress.known());
+        assert!(!progress.epochs.is_entangled());
+        assert_eq!(progress.epochs.place(Id::new(30, 0)).epoch, a);
+        assert!(!progress.reach(at(a, 40)) && !progress.cut(at(a, 40)), "it comes too late");
+        assert_eq!(progress.position, Id::new(20, 0));
+        progress.find(c, Id::new(25, 0), progress.known());
+        assert!(progress.epochs.is_entangled(), "the client's position is beyond the beginning");
+        progress.begin_anew(b);
+        assert!(progress.epochs.is_entangled(), "of an epoch that is over");
+        progress.begin_anew(c);
+        assert!(!progress.epochs.is_entangled());
+        assert!(progress.reach(at(c, 26)));
+        assert_eq!(progress.epochs.place(progress.position).epoch, c);
     }
 }

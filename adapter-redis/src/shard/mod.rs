@@ -15,8 +15,7 @@ mod epochs;
 mod opening;
 mod readers;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -24,6 +23,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::mutation::mutated;
 use crate::names::Names;
 use crate::observer::{Command, LinkKind, Observer};
 use crate::place::{Epoch, Id, Place};
@@ -32,6 +32,7 @@ use crate::server::{Commands, Server};
 use crate::{Settings, Unavailable, reply};
 
 pub use epochs::Epochs;
+use epochs::Progress;
 use readers::Readers;
 
 /// How often the server is asked whether it has evicted anything.
@@ -43,10 +44,8 @@ pub(crate) struct Shard {
     pub(crate) names: Names,
     pub(crate) settings: Settings,
     link: watch::Sender<Link>,
-    /// The last id that this node has handed out.
-    position: AtomicU64,
     /// As of now, or when the link was last up.
-    epochs: RwLock<Epochs>,
+    progress: RwLock<Progress>,
     /// One opens at a time.
     opening: Mutex<()>,
 }
@@ -118,8 +117,7 @@ impl Shard {
             names,
             settings,
             link,
-            position: AtomicU64::new(0),
-            epochs: RwLock::new(Epochs::unknown()),
+            progress: RwLock::new(Progress::new()),
             opening: Mutex::new(()),
         })
     }
@@ -130,23 +128,39 @@ impl Shard {
 
     /// The last id that this node has handed out.
     pub(crate) fn position(&self) -> Id {
-        Id(self.position.load(Ordering::Relaxed))
+        self.progress().position
     }
 
-    pub(crate) fn reached(&self, id: Id) {
-        self.position.fetch_max(id.0, Ordering::Relaxed);
+    /// What stands at this place is handed out. False when its epoch is over:
+    /// then it must not be.
+    pub(crate) fn reach(&self, place: Place) -> bool {
+        self.change_progress().reach(place)
+    }
+
+    /// A client's cut is made here.
+    ///
+    /// # Errors
+    /// When its epoch is over.
+    pub(crate) fn cut(&self, place: Place) -> Result<Place, Unavailable> {
+        if self.change_progress().cut(place) { Ok(place) } else { Err(Unavailable) }
     }
 
     /// The epochs as of now, or when the link was last up.
     pub(crate) fn epochs(&self) -> Epochs {
-        *self.epochs.read().unwrap_or_else(PoisonError::into_inner)
+        self.progress().epochs
     }
 
-    /// Nothing of the epochs before is held here any more.
-    pub(crate) fn begin_anew(&self) {
-        let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
-        *epochs = epochs.anew();
-        self.position.store(epochs.before_start().0, Ordering::Relaxed);
+    /// Nothing from before this epoch is held here any more.
+    pub(crate) fn begin_anew(&self, epoch: Epoch) {
+        self.change_progress().begin_anew(epoch);
+    }
+
+    fn progress(&self) -> RwLockReadGuard<'_, Progress> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_progress(&self) -> RwLockWriteGuard<'_, Progress> {
+        self.progress.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Told when the link goes up or down, or finds another epoch.
@@ -300,18 +314,19 @@ impl Shard {
 
     /// Opens a connection and makes it the link.
     async fn open(&self, commands: Arc<dyn Commands>) -> Result<(), RedisError> {
-        let position = self.position();
-        let opened = opening::open(&*commands, &self.names.meta(), position, &self.settings).await?;
+        let before = self.position();
+        let floor = || self.progress().known();
+        let opened = opening::open(&*commands, &self.names.meta(), floor, &self.settings).await?;
         if opened.info.may_evict {
             tracing::warn!("redis may evict keys, which ends recovery each time: set maxmemory-policy to noeviction");
         }
         {
-            let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
-            let next = epochs.next(opened.epoch, opened.start, position);
-            if next != *epochs {
+            let mut progress = self.change_progress();
+            if opened.epoch != progress.epochs.current() {
                 tracing::info!(epoch = %opened.epoch, "a new epoch of the log");
             }
-            *epochs = next;
+            let known = if mutated!(ForgetReached) { before } else { progress.known() };
+            progress.find(opened.epoch, opened.start, known);
         }
         let readers = Readers::new(&self.server, self.settings.readers);
         let up = Up {

@@ -50,8 +50,13 @@ pub(super) async fn inquire(commands: &dyn Commands) -> RedisResult<Info> {
 }
 
 /// Loads the scripts, and finds or begins the epoch. `floor`: a new epoch
-/// begins after this.
-pub(super) async fn open(commands: &dyn Commands, meta: &str, floor: Id, settings: &Settings) -> RedisResult<Opened> {
+/// begins after this; asked late, as it rises meanwhile.
+pub(super) async fn open(
+    commands: &dyn Commands,
+    meta: &str,
+    floor: impl Fn() -> Id,
+    settings: &Settings,
+) -> RedisResult<Opened> {
     let info = inquire(commands).await?;
     if !info.is_master {
         return Err(refused("this Redis is a replica"));
@@ -65,6 +70,7 @@ pub(super) async fn open(commands: &dyn Commands, meta: &str, floor: Id, setting
     let mut call = redis::cmd("EVALSHA");
     call.arg(digests.get(Script::OpenEpoch)).arg(1).arg(meta);
     call.arg(&info.run).arg(Epoch::random().to_string());
+    let floor = floor();
     call.arg(floor.ms()).arg(floor.sequence()).arg(info.evicted);
     call.arg(ms(settings.slice)).arg(ms(settings.retention)).arg(settings.max_slice_entries);
     let found: Vec<Value> = from_redis_value(commands.send(call).await?)?;
