@@ -12,6 +12,7 @@ mod spans;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -160,7 +161,8 @@ async fn run(config: Config) -> Result<()> {
             config.limits.handshakes_per_second,
             budget(&config, &adapters, &tasks),
             AdmissionMetrics::register(&registry)?,
-        ),
+        )
+        .with_max_legacy(config.public.legacy.max_connections),
         max_payload: config.engine.max_payload,
         demo: config.demo,
         needs: namespaces::needs(&configured),
@@ -171,7 +173,7 @@ async fn run(config: Config) -> Result<()> {
             directory,
             certificates.internal.clone(),
             workers,
-            config.engine.ping_interval + config.engine.ping_timeout,
+            longest_silence(&config),
             config.cluster.max_forwarded,
             PeerMetrics::register(&registry)?,
         ),
@@ -285,10 +287,19 @@ fn worker_count(configured: usize) -> usize {
     if configured == 0 { cores() } else { configured }.min(Router::MAX_WORKERS)
 }
 
+/// How long a request of a client may be without an answer.
+fn longest_silence(config: &Config) -> Duration {
+    let (engine, legacy) = (&config.engine, &config.public.legacy);
+    let ours = engine.ping_interval + engine.ping_timeout;
+    if legacy.enabled { ours.max(legacy.ping_interval + legacy.ping_timeout) } else { ours }
+}
+
 fn session_limits(config: &Config) -> SessionLimits {
     SessionLimits {
         ping_interval: config.engine.ping_interval,
         ping_timeout: config.engine.ping_timeout,
+        legacy_ping_interval: config.public.legacy.ping_interval,
+        legacy_ping_timeout: config.public.legacy.ping_timeout,
         upgrade_timeout: config.engine.upgrade_timeout,
         connect_timeout: config.limits.connect_timeout,
         max_payload: config.engine.max_payload,

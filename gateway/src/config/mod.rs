@@ -51,7 +51,7 @@ pub use self::{
     load::{load, load_internal, parse},
     namespace::{Emit, JoinRule, Namespace, OnConnect},
     presence::Presence,
-    public::{AllowedOrigin, Engine, NotAnOrigin, Public, Transport},
+    public::{AllowedOrigin, Engine, Legacy, NotAnOrigin, Public, Transport},
     recovery::Recovery,
     redis::{OnEpochChange, Redis, Secret},
     reference::markdown,

@@ -38,9 +38,32 @@ pub struct Public {
     #[serde(with = "units::optional_path")]
     #[schemars(with = "String", extend("x-type" = "path"))]
     pub client_dir: Option<PathBuf>,
+    /// Clients of Socket.IO 1 and 2.
+    pub legacy: Legacy,
     /// TLS, for a node that clients reach without a balancer that ends it; without a certificate the listener speaks plain
     /// HTTP. See docs/tls.md.
     pub tls: PublicTls,
+}
+
+/// Clients of Socket.IO 1 and 2 (Engine.IO 2 and 3), beside the present ones; they recover nothing. See docs/protocol.md.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Legacy {
+    /// Whether they are served. Default: `false`.
+    pub enabled: bool,
+    /// Whether polling by script elements (JSONP) is served, which pages of any origin may read. Default: `false`.
+    pub jsonp: bool,
+    /// Time between two pings of such a client, which pings by itself. Default: `"25s"`.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-type" = "duration"))]
+    pub ping_interval: Duration,
+    /// Time beyond `ping_interval` after which a client that sends nothing is gone. Default: `"1m"`.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String", extend("x-type" = "duration"))]
+    pub ping_timeout: Duration,
+    /// Such connections of this node at once; further ones are refused with 503. They count for
+    /// `limits.max_connections` as well. 0: no limit of their own. Default: `0`.
+    pub max_connections: usize,
 }
 
 /// Heartbeat and size limits of Engine.IO connections.
@@ -113,7 +136,20 @@ impl Default for Public {
             allowed_origins: vec![AllowedOrigin::Any],
             trusted_proxies: Vec::new(),
             client_dir: None,
+            legacy: Legacy::default(),
             tls: PublicTls::default(),
+        }
+    }
+}
+
+impl Default for Legacy {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            jsonp: false,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(60),
+            max_connections: 0,
         }
     }
 }

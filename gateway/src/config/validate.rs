@@ -85,6 +85,8 @@ impl Check {
             ("engine.ping_interval", engine.ping_interval),
             ("engine.ping_timeout", engine.ping_timeout),
             ("engine.upgrade_timeout", engine.upgrade_timeout),
+            ("public.legacy.ping_interval", config.public.legacy.ping_interval),
+            ("public.legacy.ping_timeout", config.public.legacy.ping_timeout),
             ("limits.connect_timeout", limits.connect_timeout),
             ("recovery.window", recovery.window),
             ("recovery.refresh", recovery.refresh),

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::body::Body;
+use super::legacy::{self, Form};
 use super::msgpack;
 use super::websocket::{self, Opcode};
 
@@ -27,12 +28,14 @@ pub enum Format {
     JsonPolling,
     MsgpackWebSocket,
     MsgpackPolling,
+    /// Of an old client; JSON.
+    Legacy(Form),
 }
 
 impl Format {
     pub fn parser(self) -> Parser {
         match self {
-            Format::JsonWebSocket | Format::JsonPolling => Parser::Json,
+            Format::JsonWebSocket | Format::JsonPolling | Format::Legacy(_) => Parser::Json,
             Format::MsgpackWebSocket | Format::MsgpackPolling => Parser::Msgpack,
         }
     }
@@ -44,6 +47,7 @@ impl Format {
             (Format::JsonWebSocket | Format::MsgpackWebSocket, Parser::Msgpack) => Format::MsgpackWebSocket,
             (Format::JsonPolling | Format::MsgpackPolling, Parser::Json) => Format::JsonPolling,
             (Format::JsonPolling | Format::MsgpackPolling, Parser::Msgpack) => Format::MsgpackPolling,
+            (Format::Legacy(form), _) => Format::Legacy(form),
         }
     }
 
@@ -52,6 +56,27 @@ impl Format {
         match self {
             Format::JsonWebSocket | Format::JsonPolling => Format::JsonWebSocket,
             Format::MsgpackWebSocket | Format::MsgpackPolling => Format::MsgpackWebSocket,
+            Format::Legacy(_) => Format::Legacy(Form::WebSocket),
+        }
+    }
+
+    /// An Engine.IO packet of text as it is carried.
+    pub fn carry(self, packet: &[u8]) -> Bytes {
+        match self {
+            Format::JsonWebSocket | Format::MsgpackWebSocket => websocket::frame(Opcode::Text, packet),
+            Format::JsonPolling | Format::MsgpackPolling => Bytes::copy_from_slice(packet),
+            Format::Legacy(form) => form.encode(packet, &[]),
+        }
+    }
+
+    /// Packets as one polling payload.
+    pub fn payload(self, packets: impl IntoIterator<Item = Bytes>) -> Bytes {
+        match self {
+            // each has its length
+            Format::Legacy(_) => packets.into_iter().collect::<Vec<_>>().concat().into(),
+            Format::JsonWebSocket | Format::JsonPolling | Format::MsgpackWebSocket | Format::MsgpackPolling => {
+                super::payload::join(packets)
+            }
         }
     }
 }
@@ -68,11 +93,21 @@ pub struct Frames {
     array: u32,
     attachments: Box<[Bytes]>,
     kind: Kind,
+    /// Bytes of the offset at the end of the array, with its comma and quotes.
+    ending: u8,
     namespace: Arc<str>,
     id: Option<u64>,
     /// Boxed, as few messages are ever asked for these.
-    polling: OnceLock<Box<Bytes>>,
-    msgpack: OnceLock<Box<Bytes>>,
+    other: OnceLock<Box<Other>>,
+}
+
+/// The forms that are built when they are first asked for.
+#[derive(Debug, Default)]
+struct Other {
+    polling: OnceLock<Bytes>,
+    msgpack: OnceLock<Bytes>,
+    /// By [`Form`].
+    legacy: [OnceLock<Bytes>; Form::ALL.len()],
 }
 
 /// The packet types an event or acknowledgement is written with.
@@ -85,7 +120,7 @@ enum Kind {
 impl Frames {
     /// An event: `namespace` by name, `ack` the id under which the client
     /// shall acknowledge it, `offset` the position it ends in (ASCII, without
-    /// characters that JSON escapes).
+    /// characters that JSON escapes, at most 250 bytes).
     pub fn event(namespace: &Arc<str>, body: &Body, ack: Option<u64>, offset: Option<&[u8]>) -> Self {
         Self::build(Kind::Event, namespace, body.elements(), body.attachments(), ack, offset)
     }
@@ -156,11 +191,11 @@ impl Frames {
             packet: (HEADER - from) as u32..(end - from) as u32,
             array: (array - from) as u32,
             kind,
+            ending: ending as u8,
             namespace: Arc::clone(namespace),
             id,
             websocket: out.slice(from..),
-            polling: OnceLock::new(),
-            msgpack: OnceLock::new(),
+            other: OnceLock::new(),
         }
     }
 
@@ -170,13 +205,18 @@ impl Frames {
         match format {
             Format::JsonWebSocket => self.websocket.clone(),
             Format::JsonPolling if self.attachments.is_empty() => self.packet(),
-            Format::JsonPolling => Bytes::clone(self.polling.get_or_init(|| Box::new(self.polling_payload()))),
+            Format::JsonPolling => self.other().polling.get_or_init(|| self.polling_payload()).clone(),
             Format::MsgpackWebSocket => self.msgpack().clone(),
             Format::MsgpackPolling => {
                 let frame = self.msgpack();
                 base64_packet(&frame[websocket_payload(frame)..])
             }
+            Format::Legacy(form) => self.other().legacy[form as usize].get_or_init(|| self.legacy(form)).clone(),
         }
+    }
+
+    fn other(&self) -> &Other {
+        self.other.get_or_init(Box::default)
     }
 
     /// The Engine.IO packet of the JSON parser, without its attachments.
@@ -214,15 +254,26 @@ impl Frames {
     }
 
     fn msgpack(&self) -> &Bytes {
-        self.msgpack.get_or_init(|| {
+        self.other().msgpack.get_or_init(|| {
             let array = self.array();
             let kind = match self.kind {
                 Kind::Event => msgpack::EVENT,
                 Kind::Ack => msgpack::ACK,
             };
             let packet = msgpack::encode(kind, &self.namespace, Some(array), &self.attachments, self.id);
-            Box::new(websocket::frame(Opcode::Binary, &packet))
+            websocket::frame(Opcode::Binary, &packet)
         })
+    }
+
+    /// Without the offset, which old clients know nothing of.
+    fn legacy(&self, form: Form) -> Bytes {
+        let (packet, array) = (self.packet(), self.array());
+        let mut text = packet[..packet.len() - array.len()].to_vec();
+        let elements = &array[..array.len() - usize::from(self.ending) - 1];
+        // written by this module, from text
+        legacy::escape(&mut text, &String::from_utf8_lossy(elements));
+        text.push(b']');
+        form.encode(&text, &self.attachments)
     }
 }
 
@@ -325,5 +376,40 @@ mod tests {
         ]);
         assert_eq!(value, expected);
         assert_eq!(frames.get(Format::MsgpackPolling)[0], b'b');
+    }
+
+    #[test]
+    fn old_clients_get_ascii_without_an_offset() {
+        let text = Body::from_parts(Bytes::from("\"e\",\"\u{4f60}\u{1f514}\""), Vec::new());
+        for (namespace, ack, offset, expected) in [
+            ("/", None, Some("1795246647165-0"), r#"42["e","\u4f60\ud83d\udd14"]"#),
+            ("/x", Some(7), None, r#"42/x,7["e","\u4f60\ud83d\udd14"]"#),
+        ] {
+            let frames = Frames::event(&namespace.into(), &text, ack, offset.map(str::as_bytes));
+            let length = expected.len();
+            assert_eq!(frames.get(Format::Legacy(Form::TextPayload)), format!("{length}:{expected}"));
+            assert_eq!(frames.get(Format::Legacy(Form::WebSocket))[2..], *expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn attachments_follow_for_old_clients_too() {
+        let packet = r#"451-["hello",{"_placeholder":true,"num":0}]"#;
+        let frames = Frames::event(&"/".into(), &body(&[&[1, 0x80, 0xff]]), None, Some(b"off"));
+        let binary = [&b"\x00\x04\x03\xff"[..], packet.as_bytes(), b"\x01\x04\xff\x04\x01\x80\xff"].concat();
+        assert_eq!(packet.len(), 43);
+        assert_eq!(frames.get(Format::Legacy(Form::BinaryPayload)), binary);
+        assert_eq!(frames.get(Format::Legacy(Form::TextPayload)), format!("43:{packet}6:b4AYD/"));
+        let acked = Frames::ack(&"/".into(), b"1", &[], 3);
+        assert_eq!(acked.get(Format::Legacy(Form::TextPayload)), "6:433[1]");
+    }
+
+    #[test]
+    fn packets_share_a_payload() {
+        let packets = || [Bytes::from_static(b"1:6"), Bytes::from_static(b"2:40")];
+        assert_eq!(Format::Legacy(Form::TextPayload).payload(packets()), "1:62:40");
+        assert_eq!(Format::JsonPolling.payload(packets()), "1:6\u{1e}2:40");
+        assert_eq!(Format::Legacy(Form::BinaryPayload).carry(b"6"), &b"\x00\x01\xff6"[..]);
+        assert_eq!(Format::JsonPolling.carry(b"6"), "6");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! From the socket inwards: [`websocket`] frames (RFC 6455), Engine.IO packets
 //! and polling payloads ([`engine`], [`payload`]), Socket.IO packets
-//! ([`packet`] inbound, [`frames`] and [`reply`] outbound) and the msgpack
-//! parser ([`msgpack`]). The transport and the session call it; it calls the
-//! codecs of the socketioxide family, and nothing of the gateway.
+//! ([`packet`] inbound, [`frames`] and [`reply`] outbound), the msgpack parser
+//! ([`msgpack`]), and what old clients write otherwise ([`legacy`]). The
+//! transport and the session call it; it calls the codecs of the socketioxide
+//! family, and nothing of the gateway.
 //!
 //! An outbound event is encoded once ([`Frames`]) and shared by all its
 //! recipients, whatever they speak ([`Format`]).
@@ -15,6 +16,7 @@
 mod body;
 pub mod engine;
 mod frames;
+pub mod legacy;
 pub mod msgpack;
 pub mod packet;
 pub mod payload;

@@ -15,6 +15,7 @@ use socketioxide_parser_common::CommonParser;
 
 use super::body::{self, Body, placeholder_number};
 use super::frames::Parser;
+use super::legacy;
 use super::msgpack;
 use super::repair::readable;
 
@@ -26,11 +27,17 @@ pub struct Packet {
     pub content: Content,
 }
 
+impl Packet {
+    /// CONNECT with nothing to show.
+    pub fn connect(namespace: &str) -> Self {
+        Packet { namespace: namespace.to_owned(), content: Content::Connect(Hello::Nothing) }
+    }
+}
+
 /// What a packet says.
 #[derive(Debug, PartialEq)]
 pub enum Content {
-    /// A JSON object; `None` when the client sent no payload.
-    Connect(Option<Value>),
+    Connect(Hello),
     Disconnect,
     /// `id` asks for an acknowledgement.
     Event {
@@ -41,6 +48,18 @@ pub enum Content {
         id: u64,
         args: Args,
     },
+}
+
+/// What a client says with CONNECT.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Hello {
+    #[default]
+    Nothing,
+    /// A JSON object.
+    Auth(Value),
+    /// Of an old protocol: the query of the namespace, percent-encoded, without
+    /// `?`.
+    Query(Box<str>),
 }
 
 /// An event of a client.
@@ -105,6 +124,15 @@ impl Decoder {
         }
     }
 
+    /// The same from a client of an old protocol.
+    pub fn on_old_text(&mut self, text: Str, max: usize) -> Result<Option<Packet>, BadPacket> {
+        match legacy::packet::decode(&text) {
+            Some(_) if self.partial.is_some() => Err(BadPacket),
+            Some(packet) => packet.map(Some),
+            None => self.on_text(text, max),
+        }
+    }
+
     /// A binary message: an attachment where one is awaited, else a packet of
     /// the msgpack parser. Says which parser it belongs to.
     pub fn on_binary(&mut self, data: Bytes, max: usize) -> Result<Option<(Parser, Packet)>, BadPacket> {
@@ -140,10 +168,10 @@ fn limits(max: usize) -> ParseConfig {
 
 fn from_codec(packet: CodecPacket) -> Result<Packet, BadPacket> {
     let content = match packet.inner {
-        PacketData::Connect(None) => Content::Connect(None),
+        PacketData::Connect(None) => Content::Connect(Hello::Nothing),
         PacketData::Connect(Some(data)) => {
             let (text, _) = json_of(data)?;
-            Content::Connect(Some(serde_json::from_str(&text).map_err(|_| BadPacket)?))
+            Content::Connect(Hello::Auth(serde_json::from_str(&text).map_err(|_| BadPacket)?))
         }
         PacketData::Disconnect => Content::Disconnect,
         PacketData::Event(data, id) | PacketData::BinaryEvent(data, id) => {
@@ -168,7 +196,7 @@ fn from_msgpack(data: &[u8]) -> Result<Packet, BadPacket> {
         Ok(Args { json: items.iter().map(Value::to_string).collect(), attachments })
     };
     let content = match packet.kind {
-        msgpack::CONNECT => Content::Connect(packet.data),
+        msgpack::CONNECT => Content::Connect(packet.data.map_or(Hello::Nothing, Hello::Auth)),
         msgpack::DISCONNECT => Content::Disconnect,
         msgpack::EVENT => Content::Event { id: packet.id, event: event(args(packet.data, packet.attachments)?)? },
         msgpack::ACK => Content::Ack { id: packet.id.ok_or(BadPacket)?, args: args(packet.data, packet.attachments)? },
@@ -179,8 +207,11 @@ fn from_msgpack(data: &[u8]) -> Result<Packet, BadPacket> {
 
 fn checked(namespace: String, content: Content) -> Result<Packet, BadPacket> {
     let payload_fits = match &content {
-        Content::Connect(payload) => payload.as_ref().is_none_or(Value::is_object),
-        Content::Disconnect | Content::Event { .. } | Content::Ack { .. } => true,
+        Content::Connect(Hello::Auth(payload)) => payload.is_object(),
+        Content::Connect(Hello::Nothing | Hello::Query(_))
+        | Content::Disconnect
+        | Content::Event { .. }
+        | Content::Ack { .. } => true,
     };
     if !payload_fits || !namespace.starts_with('/') {
         return Err(BadPacket);
@@ -261,9 +292,9 @@ mod tests {
         let event =
             |id, name: &str, json: &[&str]| Content::Event { id, event: Event { name: name.into(), args: args(json) } };
         for (packet, namespace, content) in [
-            ("0", "/", Content::Connect(None)),
-            ("0{\"token\":1}", "/", Content::Connect(Some(serde_json::json!({"token":1})))),
-            ("0/admin,{}", "/admin", Content::Connect(Some(serde_json::json!({})))),
+            ("0", "/", Content::Connect(Hello::Nothing)),
+            ("0{\"token\":1}", "/", Content::Connect(Hello::Auth(serde_json::json!({"token":1})))),
+            ("0/admin,{}", "/admin", Content::Connect(Hello::Auth(serde_json::json!({})))),
             ("1/admin,", "/admin", Content::Disconnect),
             ("2[\"e\",1, {\"a\":2}]", "/", event(None, "e", &["1", "{\"a\":2}"])),
             ("212[\"e\"]", "/", event(Some(12), "e", &[])),
@@ -325,6 +356,16 @@ mod tests {
         assert_eq!(decoder.on_binary(Bytes::from_static(b"a"), MAX), Err(BadPacket), "no such attachment");
         assert_eq!(decoder.on_text(Str::from("51-[\"e\"]"), MAX), Ok(None));
         assert_eq!(decoder.on_binary(vec![0; MAX + 1].into(), MAX), Err(BadPacket), "too large");
+    }
+
+    #[test]
+    fn an_old_packet_does_not_come_between_attachments() {
+        let mut decoder = Decoder::default();
+        let mut old = |text: &'static str| decoder.on_old_text(Str::from(text), MAX);
+        assert!(matches!(old("0/n?x=1"), Ok(Some(Packet { content: Content::Connect(Hello::Query(_)), .. }))));
+        assert!(matches!(old("2/n,1[\"e\"]"), Ok(Some(Packet { content: Content::Event { id: Some(1), .. }, .. }))));
+        assert_eq!(old("51-[\"e\",{\"_placeholder\":true,\"num\":0}]"), Ok(None));
+        assert_eq!(old("1/n"), Err(BadPacket));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::engine::{self, BadPacket, Inbound};
+
 /// Stands between the packets of a payload.
 pub const SEPARATOR: u8 = 0x1e;
 
@@ -16,6 +18,14 @@ pub fn split(body: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
         let end = body[start..].iter().position(|b| *b == SEPARATOR).map(|n| start + n);
         rest = end.map(|end| end + 1);
         Some(body.slice(start..end.unwrap_or(body.len())))
+    })
+}
+
+/// What the packets of a request body say, in order.
+pub fn read(body: &Bytes) -> impl Iterator<Item = Result<Inbound, BadPacket>> + '_ {
+    split(body).map(|packet| {
+        let text = String::from_utf8(packet.into()).map_err(|_| BadPacket)?;
+        engine::decode_new(text.into())
     })
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::frames::{Format, base64_packet, write_namespace};
+use super::legacy::escape;
 use super::msgpack;
 use super::websocket::{self, Opcode};
 
@@ -30,6 +31,14 @@ impl Reply<'_> {
                 write_namespace(&mut packet, namespace);
                 packet.extend_from_slice(data.unwrap_or_default().as_bytes());
             }
+            // an id is told to nobody there, and an error is text
+            Format::Legacy(_) => {
+                packet.extend([b'4', b'0' + kind]);
+                write_namespace(&mut packet, namespace);
+                if let Reply::Refused { message, .. } = self {
+                    escape(&mut packet, &Value::from(*message).to_string());
+                }
+            }
             Format::MsgpackWebSocket | Format::MsgpackPolling => {
                 packet = msgpack::encode(kind, namespace, data.as_deref().map(str::as_bytes), &[], None);
             }
@@ -39,6 +48,7 @@ impl Reply<'_> {
             Format::JsonPolling => packet.into(),
             Format::MsgpackWebSocket => websocket::frame(Opcode::Binary, &packet),
             Format::MsgpackPolling => base64_packet(&packet),
+            Format::Legacy(form) => form.encode(&packet, &[]),
         }
     }
 
@@ -58,6 +68,7 @@ impl Reply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::legacy::Form;
 
     #[test]
     fn replies_are_written_as_the_reference_writes_them() {
@@ -72,6 +83,21 @@ mod tests {
             (&Reply::Disconnected, "/x", "41/x,"),
         ] {
             assert_eq!(reply.encode(namespace, Format::JsonPolling), expected);
+        }
+    }
+
+    #[test]
+    fn old_clients_are_answered_as_they_expect() {
+        let refused = Reply::Refused { message: "no \u{4f60}", data: Some(json!(1)) };
+        for (reply, namespace, expected) in [
+            (&Reply::Connected { sid: "s", pid: Some("p") }, "/", "2:40"),
+            (&Reply::Connected { sid: "s", pid: None }, "/x", "5:40/x,"),
+            (&refused, "/", r#"13:44"no \u4f60""#),
+            (&refused, "/x", r#"16:44/x,"no \u4f60""#),
+            (&Reply::Disconnected, "/", "2:41"),
+            (&Reply::Disconnected, "/x", "5:41/x,"),
+        ] {
+            assert_eq!(reply.encode(namespace, Format::Legacy(Form::TextPayload)), expected);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::auth::{AuthError, Identity};
 use crate::config::{History, OnRecovery};
 use crate::message::{Draft, Offset, Position, PrivateId, Room, SocketId, Token};
 use crate::policy::{Context, NamespacePolicy, Verdict};
+use crate::protocol::packet::Hello;
 use crate::protocol::reply::Reply;
 use crate::protocol::{Body, Frames};
 use crate::rooms::Recipient;
@@ -33,7 +34,7 @@ use super::{backend, rights};
 
 /// Joins the namespace or refuses it; the client is told either way, unless
 /// the reason will pass: then the transport closes, and the client comes back.
-pub(super) async fn connect(connection: Rc<Connection>, namespace: String, auth: Option<Value>) {
+pub(super) async fn connect(connection: Rc<Connection>, namespace: String, hello: Hello) {
     let shared = Arc::clone(&connection.worker.shared);
     let Some(rules) = shared.namespaces.iter().find(|rules| *rules.namespace.name == *namespace) else {
         return refuse(&connection, &namespace, "Invalid namespace", None);
@@ -42,10 +43,15 @@ pub(super) async fn connect(connection: Rc<Connection>, namespace: String, auth:
         let data = json!({ "code": "too_many_namespaces" });
         return refuse(&connection, &namespace, "too many namespaces on one connection", Some(data));
     }
-    let mut auth = auth.unwrap_or_else(|| Value::Object(Map::new()));
+    let (mut auth, query) = match hello {
+        Hello::Auth(auth) => (auth, None),
+        Hello::Nothing => (Value::Object(Map::new()), None),
+        // the first of a name counts
+        Hello::Query(query) => (Value::Object(Map::new()), Some(format!("{query}&{}", connection.query))),
+    };
     let earlier = Earlier::take(&mut auth);
     let span = shared.tracer.connect(rules.namespace.id.0);
-    let attempt = Attempt { connection: &connection, rules, auth: &auth, span: span.as_ref() };
+    let attempt = Attempt { connection: &connection, rules, auth: &auth, query: query.as_deref(), span: span.as_ref() };
     let outcome = attempt.run(earlier).await;
     if let (Some(span), Err(failure)) = (&span, &outcome) {
         span.refused(failure.label());
@@ -138,6 +144,8 @@ struct Attempt<'a> {
     connection: &'a Rc<Connection>,
     rules: &'a NamespaceRules,
     auth: &'a Value,
+    /// In place of the connection's.
+    query: Option<&'a str>,
     span: Option<&'a Span>,
 }
 
@@ -167,7 +175,7 @@ impl Attempt<'_> {
         let connection = self.connection;
         let shown = Shown {
             auth: self.auth,
-            query: &connection.query,
+            query: self.query(),
             handshake: connection.handshake(),
             client: connection.client,
             span: self.span,
@@ -192,8 +200,12 @@ impl Attempt<'_> {
         connection.enqueue(Reply::Disconnected.encode(&namespace.name, format));
     }
 
+    fn query(&self) -> &str {
+        self.query.unwrap_or(&self.connection.query)
+    }
+
     fn context<'a>(&'a self, identity: &'a Identity) -> Context<'a> {
-        self.connection.context(self.auth, identity)
+        self.connection.context(self.auth, self.query(), identity)
     }
 
     fn policy(&self) -> &NamespacePolicy {
@@ -236,7 +248,7 @@ impl Attempt<'_> {
 
     /// A new socket.
     async fn open(&self, identity: &Rc<Identity>) -> Result<(), Failure> {
-        let id = SocketId(Token::random());
+        let id = self.new_id();
         let (mut rooms, pasts) = self.rooms(id, identity).await?;
         let key = self
             .rules
@@ -275,6 +287,12 @@ impl Attempt<'_> {
         self.emit(&socket, identity).await?;
         backend::tell_connect(&socket, self.span).await;
         Ok(())
+    }
+
+    /// Old clients take the connection's id for that of their socket in `/`.
+    fn new_id(&self) -> SocketId {
+        let is_connection = self.connection.version.is_legacy() && *self.rules.namespace.name == *"/";
+        SocketId(if is_connection { self.connection.id } else { Token::random() })
     }
 
     /// Asked when every node that revokes finds the socket in its rooms: what
@@ -401,9 +419,13 @@ impl Attempt<'_> {
     fn socket(&self, id: SocketId, key: Option<SessionKey>, from: Position, identity: &Rc<Identity>) -> Rc<Socket> {
         // a new token is judged by it as well
         let keeps = self.policy().keeps_auth || (self.policy().joins_by_auth && !self.rules.entry.is_open());
-        let auth = keeps.then(|| self.auth.clone());
+        let hello = match self.query {
+            Some(query) => Hello::Query(query.into()),
+            None if keeps => Hello::Auth(self.auth.clone()),
+            None => Hello::Nothing,
+        };
         let rate = self.rules.rates.connection(Instant::now());
-        let standing = Standing::new(auth, Rc::clone(identity), rate, &self.rules.entry);
+        let standing = Standing::new(hello, Rc::clone(identity), rate, &self.rules.entry);
         let socket = Socket::new(id, self.rules.namespace.id, Rc::clone(self.connection), key, from, standing);
         self.connection.add_socket(Rc::clone(&socket));
         socket

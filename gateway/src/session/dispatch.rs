@@ -45,8 +45,8 @@ pub(super) fn handle(connection: &Rc<Connection>, input: Input) -> Option<Job> {
 fn on_packet(connection: &Rc<Connection>, packet: Packet) -> Option<Job> {
     let socket = connection.socket(&packet.namespace);
     match (packet.content, socket) {
-        (Content::Connect(auth), None) => {
-            Some(Box::pin(connect::connect(Rc::clone(connection), packet.namespace, auth)))
+        (Content::Connect(hello), None) => {
+            Some(Box::pin(connect::connect(Rc::clone(connection), packet.namespace, hello)))
         }
         (Content::Disconnect, Some(socket)) => Some(Box::pin(async move { leave_namespace(&socket, false).await })),
         (Content::Event { id, event }, Some(socket)) => on_event(socket, id, event),
@@ -54,6 +54,8 @@ fn on_packet(connection: &Rc<Connection>, packet: Packet) -> Option<Job> {
             on_ack(&socket, id, &args);
             None
         }
+        // as with the reference servers of their time
+        (_, _) if connection.version.is_legacy() => None,
         // as with the reference server: twice connected, or never
         (Content::Connect(_), Some(_)) | (Content::Disconnect | Content::Event { .. } | Content::Ack { .. }, None) => {
             connection.flush();

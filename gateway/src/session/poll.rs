@@ -5,7 +5,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::protocol::{engine, payload};
+use crate::protocol::engine::{self, BadPacket, Inbound};
+use crate::protocol::{Format, legacy, payload};
 
 use super::close::Close;
 use super::connection::{Connection, Input};
@@ -14,8 +15,12 @@ use super::link::{Link, PollLink};
 /// Bytes of packets in one answer, unless a single packet is larger.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// The body that answers a GET.
-pub type PollAnswer = Bytes;
+/// The body that answers a GET, and the format that it is in.
+#[derive(Debug)]
+pub struct PollAnswer {
+    pub payload: Bytes,
+    pub format: Format,
+}
 
 /// Why a polling request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,8 @@ impl Connection {
     /// # Errors
     /// See [`PollError`].
     pub async fn poll(self: Rc<Self>, repeat: Option<&str>) -> Result<PollAnswer, PollError> {
+        // an upgrade changes it
+        let format = self.format.get();
         let answer = {
             let mut link = self.link.borrow_mut();
             let Link::Polling(link) = &mut *link else { return Err(PollError::WrongTransport) };
@@ -50,7 +57,7 @@ impl Connection {
                 return Err(PollError::Overlap);
             }
             if link.upgrading {
-                return Ok(Bytes::from_static(engine::NOOP));
+                return Ok(PollAnswer { payload: format.carry(engine::NOOP), format });
             }
             let (sender, answer) = oneshot::channel();
             link.waiting = Some(sender);
@@ -61,7 +68,7 @@ impl Connection {
         let mut waiting = Waiting::new(&self);
         let answer = answer.await;
         waiting.answered = true;
-        answer.map_err(|_| PollError::Closed)
+        answer.map(|payload| PollAnswer { payload, format }).map_err(|_| PollError::Closed)
     }
 
     /// A POST: takes the packets of its body.
@@ -79,9 +86,12 @@ impl Connection {
         if self.closing().is_some() {
             return Err(PollError::Closed);
         }
-        for (n, packet) in payload::split(&body).enumerate() {
-            let inbound = (n < payload::MAX_PACKETS).then(|| engine::decode(self.version, packet));
-            let Some(Ok(inbound)) = inbound else {
+        if self.version.is_legacy() { self.take(legacy::payload::read(&body)) } else { self.take(payload::read(&body)) }
+    }
+
+    fn take(self: &Rc<Self>, packets: impl Iterator<Item = Result<Inbound, BadPacket>>) -> Result<(), PollError> {
+        for (n, inbound) in packets.enumerate() {
+            let Some(inbound) = inbound.ok().filter(|_| n < payload::MAX_PACKETS) else {
                 self.push(Input::End(Close::BadProtocol));
                 return Err(PollError::BadPayload);
             };
@@ -97,7 +107,7 @@ impl Connection {
             return;
         }
         if let Some(waiting) = link.waiting.take() {
-            let answer = payload::join(outbound.take(MAX_ANSWER));
+            let answer = self.format.get().payload(outbound.take(MAX_ANSWER));
             // who waited may have gone: then its guard has closed the connection
             let _ = waiting.send(answer);
         }

@@ -76,8 +76,10 @@ impl Socket {
 
     /// What the client can be judged by: `identity` is its own.
     pub(super) fn context<'a>(&'a self, identity: &'a Identity, args: Args<'a>) -> Context<'a> {
-        let auth = self.standing.as_ref().map_or(&Value::Null, |standing| &standing.auth);
-        self.connection.context(auth, identity).with_args(args)
+        let standing = self.standing.as_ref();
+        let auth = standing.map_or(&Value::Null, |standing| standing.auth());
+        let query = standing.and_then(|standing| standing.query()).unwrap_or(&self.connection.query);
+        self.connection.context(auth, query, identity).with_args(args)
     }
 
     /// Sends an event of the gateway's own, to this client alone. It is not

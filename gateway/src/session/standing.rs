@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use crate::auth::{Identity, UnixSeconds};
 use crate::policy::Rate;
+use crate::protocol::packet::Hello;
 
 use super::entry::Entry;
 
 /// See the module. A socket of nobody without limits has none.
 pub(super) struct Standing {
-    /// The payload of CONNECT, where a rule needs it; otherwise null.
-    pub(super) auth: Value,
+    /// What came with CONNECT, where a rule needs it.
+    hello: Hello,
     identity: RefCell<Rc<Identity>>,
     due: Cell<Option<Due>>,
     pub(super) rate: RefCell<Option<Rate>>,
@@ -30,18 +31,28 @@ pub(super) enum Due {
 
 impl Standing {
     /// `None` when there is nothing to know.
-    pub(super) fn new(
-        auth: Option<Value>,
-        identity: Rc<Identity>,
-        rate: Option<Rate>,
-        entry: &Entry,
-    ) -> Option<Box<Self>> {
-        if auth.is_none() && rate.is_none() && *identity == Identity::nobody() {
+    pub(super) fn new(hello: Hello, identity: Rc<Identity>, rate: Option<Rate>, entry: &Entry) -> Option<Box<Self>> {
+        if hello == Hello::Nothing && rate.is_none() && *identity == Identity::nobody() {
             return None;
         }
         let due = Cell::new(Due::first(&identity, entry));
-        let (auth, identity, rate) = (auth.unwrap_or_default(), RefCell::new(identity), RefCell::new(rate));
-        Some(Box::new(Standing { auth, identity, due, rate }))
+        Some(Box::new(Standing { hello, identity: RefCell::new(identity), due, rate: RefCell::new(rate) }))
+    }
+
+    /// The payload of CONNECT; null where none is kept.
+    pub(super) fn auth(&self) -> &Value {
+        match &self.hello {
+            Hello::Auth(auth) => auth,
+            Hello::Nothing | Hello::Query(_) => &Value::Null,
+        }
+    }
+
+    /// The query that came with CONNECT, in place of the connection's.
+    pub(super) fn query(&self) -> Option<&str> {
+        match &self.hello {
+            Hello::Query(query) => Some(query),
+            Hello::Nothing | Hello::Auth(_) => None,
+        }
     }
 
     pub(super) fn identity(&self) -> Rc<Identity> {

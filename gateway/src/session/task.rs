@@ -163,14 +163,17 @@ impl Task {
 
     fn on_message(&mut self, connection: &Rc<Connection>, message: Message) {
         match message {
-            Message::Text(text) => match engine::decode(connection.version, text) {
+            Message::Text(text) => match engine::decode_text(connection.version, text) {
                 Ok(inbound) => {
                     self.ended |= inbound == engine::Inbound::Close;
                     connection.on_inbound(inbound);
                 }
                 Err(_) => self.end(connection, Close::BadProtocol),
             },
-            Message::Binary(data) => connection.on_inbound(engine::Inbound::Binary(data)),
+            Message::Binary(data) => match engine::decode_binary(connection.version, data) {
+                Ok(inbound) => connection.on_inbound(inbound),
+                Err(_) => self.end(connection, Close::BadProtocol),
+            },
             Message::Ping(payload) => connection.on_websocket_ping(&payload),
             Message::Pong => {}
             Message::Close => self.end(connection, Close::Client),

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::engine::{self, Inbound};
-use crate::protocol::payload;
 use crate::protocol::websocket::{self, Message, Opcode, Reader};
+use crate::protocol::{Format, legacy, payload};
 use crate::tls::Stream;
 
 use super::connection::Connection;
@@ -70,7 +70,7 @@ impl Connection {
         loop {
             match reader.next(input).map_err(|_| io::ErrorKind::InvalidData)? {
                 Some(Message::Text(text)) => {
-                    return engine::decode(self.version, text).map_err(|_| io::ErrorKind::InvalidData.into());
+                    return engine::decode_text(self.version, text).map_err(|_| io::ErrorKind::InvalidData.into());
                 }
                 Some(_) => return Err(io::ErrorKind::InvalidData.into()),
                 None => {}
@@ -91,7 +91,7 @@ impl Connection {
         if let Link::Polling(link) = &mut *self.link.borrow_mut() {
             link.upgrading = true;
             if let Some(waiting) = link.waiting.take() {
-                let _ = waiting.send(Bytes::from_static(engine::NOOP));
+                let _ = waiting.send(self.format.get().carry(engine::NOOP));
             }
         }
     }
@@ -105,7 +105,12 @@ impl Connection {
         let mut outbound = self.outbound.borrow_mut();
         let mut framed = Outbound::default();
         for piece in outbound.take(usize::MAX) {
-            payload::split(&piece).for_each(|packet| framed.push(frame_of(&packet)));
+            match self.format.get() {
+                Format::Legacy(_) => legacy::payload::frames(&piece).for_each(|frame| framed.push(frame)),
+                Format::JsonWebSocket | Format::JsonPolling | Format::MsgpackWebSocket | Format::MsgpackPolling => {
+                    payload::split(&piece).for_each(|packet| framed.push(frame_of(&packet)));
+                }
+            }
         }
         *outbound = framed;
         self.format.set(self.format.get().upgraded());

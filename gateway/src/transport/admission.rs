@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use prometheus::{IntCounterVec, Opts, Registry};
 
 use crate::fleet::Budget;
+use crate::protocol::engine::Version;
 use crate::session::{Counter, Slot};
 
 /// Why a handshake is refused.
@@ -30,10 +31,12 @@ pub(super) enum Refusal {
     TooLarge,
     /// All nodes together let in no more now.
     OverBudget,
+    /// Of old clients.
+    TooManyLegacy,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 12] = [
+    const ALL: [Refusal; 13] = [
         Refusal::UnknownTransport,
         Refusal::UnknownSession,
         Refusal::BadMethod,
@@ -46,6 +49,7 @@ impl Refusal {
         Refusal::TooManyForwarded,
         Refusal::TooLarge,
         Refusal::OverBudget,
+        Refusal::TooManyLegacy,
     ];
 
     fn label(self) -> &'static str {
@@ -62,6 +66,7 @@ impl Refusal {
             Refusal::TooManyForwarded => "too_many_forwarded",
             Refusal::TooLarge => "too_large",
             Refusal::OverBudget => "over_budget",
+            Refusal::TooManyLegacy => "too_many_legacy",
         }
     }
 }
@@ -72,6 +77,10 @@ pub struct Admission {
     connections: Counter,
     /// 0: unlimited.
     max_connections: usize,
+    /// Those of old clients.
+    legacy: Counter,
+    /// 0: unlimited.
+    max_legacy: usize,
     handshakes: Option<Mutex<Bucket>>,
     /// Of all nodes; `None`: unlimited.
     budget: Option<Budget>,
@@ -88,13 +97,22 @@ impl Admission {
         metrics: AdmissionMetrics,
     ) -> Self {
         let bucket = |rate| Mutex::new(Bucket { rate, tokens: rate, at: Instant::now() });
+        let connections = Counter::default();
         Admission {
-            connections: Counter::default(),
+            legacy: connections.part(),
+            connections,
             max_connections,
+            max_legacy: 0,
             handshakes: (handshakes_per_second > 0).then(|| bucket(f64::from(handshakes_per_second))),
             budget,
             metrics,
         }
+    }
+
+    /// With a limit on the connections of old clients; 0 is unlimited.
+    #[must_use]
+    pub fn with_max_legacy(self, max_legacy: usize) -> Self {
+        Admission { max_legacy, ..self }
     }
 
     /// How many connections are open.
@@ -109,13 +127,20 @@ impl Admission {
 
     /// A slot for one more connection. The node's own limits come first: what
     /// they refuse costs nothing of what all nodes share.
-    pub(super) async fn admit(&self) -> Result<Slot, Refusal> {
+    pub(super) async fn admit(&self, version: Version) -> Result<Slot, Refusal> {
         if let Some(bucket) = &self.handshakes
             && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
         {
             return Err(Refusal::TooManyHandshakes);
         }
-        let slot = self.connections.try_take(self.max_connections).ok_or(Refusal::TooManyConnections)?;
+        let slot = if version.is_legacy() {
+            self.legacy.try_take(self.max_legacy).ok_or(Refusal::TooManyLegacy)?
+        } else {
+            self.connections.take()
+        };
+        if self.max_connections > 0 && self.open() > self.max_connections {
+            return Err(Refusal::TooManyConnections);
+        }
         match &self.budget {
             Some(budget) if !budget.admits().await => Err(Refusal::OverBudget),
             _ => Ok(slot),

@@ -5,6 +5,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use crate::protocol::Format;
+use crate::protocol::legacy::Form;
+use crate::protocol::legacy::jsonp::Callback;
+use crate::session::PollAnswer;
+
 use super::admission::Refusal;
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -16,9 +21,19 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes
     answer
 }
 
-/// A polling payload.
-pub(super) fn payload(body: Bytes) -> Answer {
-    let mut answer = answer(StatusCode::OK, "text/plain; charset=UTF-8", body);
+/// A polling payload; by `callback` as a script, where it is for an old client.
+pub(super) fn payload(PollAnswer { payload, format }: PollAnswer, callback: Option<Callback>) -> Answer {
+    let (content_type, body) = match (format, callback) {
+        (Format::Legacy(Form::TextPayload), Some(callback)) => {
+            ("text/javascript; charset=UTF-8", callback.answer(&payload))
+        }
+        // clients of 1.0 read nothing that is called anything else
+        (Format::Legacy(Form::BinaryPayload), _) => ("application/octet-stream", payload),
+        (Format::Legacy(Form::TextPayload | Form::WebSocket), _)
+        | (Format::JsonPolling | Format::JsonWebSocket, _)
+        | (Format::MsgpackPolling | Format::MsgpackWebSocket, _) => ("text/plain; charset=UTF-8", payload),
+    };
+    let mut answer = answer(StatusCode::OK, content_type, body);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
@@ -26,6 +41,11 @@ pub(super) fn payload(body: Bytes) -> Answer {
 /// The payload of a POST was taken.
 pub(super) fn taken() -> Answer {
     answer(StatusCode::OK, "text/html", Bytes::from_static(b"ok"))
+}
+
+/// A goodbye was heard.
+pub(super) fn farewell() -> Answer {
+    answer(StatusCode::OK, "text/plain; charset=UTF-8", Bytes::new())
 }
 
 pub(super) fn not_found() -> Answer {
@@ -59,6 +79,9 @@ pub(super) fn refusal(refusal: Refusal) -> Answer {
         }
         Refusal::OverBudget => {
             (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":10,"message":"Too many handshakes in the cluster"}"#)
+        }
+        Refusal::TooManyLegacy => {
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"code":11,"message":"Too many connections of old protocols"}"#)
         }
         Refusal::TooLarge => return too_large(),
     };

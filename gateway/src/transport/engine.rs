@@ -1,7 +1,7 @@
 //! Engine.IO over HTTP: handshakes, polling requests, and the way to a
 //! WebSocket.
 //!
-//! Source: the Engine.IO protocol, revision 4; refusals as the reference
+//! Source: the Engine.IO protocol, revisions 4 and 3; refusals as the reference
 //! server makes them.
 
 use std::error::Error;
@@ -50,6 +50,9 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
     if request.headers().get(header::ORIGIN).is_some_and(|origin| !is_allowed(transports, origin)) {
         return Err(Refusal::Forbidden);
     }
+    if parameters.are_legacy() && parameters.callback.is_some() && !transports.public.legacy.jsonp {
+        return Err(Refusal::BadRequest);
+    }
     let sid = parameters.sid.as_deref().map(|sid| Token::parse(sid).ok_or(Refusal::UnknownSession)).transpose()?;
     if let Some(sid) = sid.filter(|sid| sid.node() != transports.peers.this()) {
         return forward::forward(served, request, transport, sid).await;
@@ -58,33 +61,40 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Result<Answe
         (TransportKind::WebSocket, Some(sid)) => upgrade(served, request, sid).await,
         (TransportKind::WebSocket, None) => {
             let accept = websocket::accept(request.headers())?;
-            let opening = admit(served, &request, parameters.version).await?;
+            let opening = admit(served, &request, &parameters, transport).await?;
             Ok(websocket::open(served, request, accept, opening))
         }
         (TransportKind::Polling, Some(sid)) => {
-            let call = polling(request, parameters.t, transports.max_payload).await?;
+            let call = polling(request, parameters, transports.max_payload).await?;
             owner::call(&served.worker, transports, sid, call).await
         }
         (TransportKind::Polling, None) => {
-            let opening = admit(served, &request, parameters.version).await?;
+            let opening = admit(served, &request, &parameters, transport).await?;
             let connection = served.worker.open_polling(opening);
             let open = connection.poll(None).await.map_err(|_| Refusal::UnknownSession)?;
-            Ok(answer::payload(open))
+            Ok(answer::payload(open, parameters.callback))
         }
     }
 }
 
 /// A new session, if the limits allow it.
-async fn admit(served: &Rc<Served>, request: &Request<Incoming>, version: Option<Version>) -> Result<Opening, Refusal> {
+async fn admit(
+    served: &Rc<Served>,
+    request: &Request<Incoming>,
+    parameters: &Parameters,
+    transport: TransportKind,
+) -> Result<Opening, Refusal> {
     if request.method() != Method::GET {
         return Err(Refusal::BadMethod);
     }
-    let version = version.ok_or(Refusal::UnsupportedVersion)?;
-    let slot = served.transports.admission.admit().await?;
+    let is_served = |version: &Version| !version.is_legacy() || served.transports.public.legacy.enabled;
+    let version = parameters.version.filter(is_served).ok_or(Refusal::UnsupportedVersion)?;
+    let slot = served.transports.admission.admit(version).await?;
     let client = client_ip(served.peer, request.headers(), &served.transports.public.trusted_proxies);
     let handshake = handshake(&served.transports, request);
     let query = request.uri().query().unwrap_or_default().into();
-    Ok(Opening { version, client, query, handshake, slots: (slot, None) })
+    let format = parameters.format(transport);
+    Ok(Opening { version, format, client, query, handshake, slots: (slot, None) })
 }
 
 /// What of the request some namespace may ask for later.
@@ -119,14 +129,14 @@ async fn upgrade(served: &Rc<Served>, request: Request<Incoming>, sid: Token) ->
 /// What a polling request asks of its session.
 pub(super) async fn polling<B: Body>(
     request: Request<B>,
-    t: Option<String>,
+    parameters: Parameters,
     max_payload: usize,
 ) -> Result<Call, Refusal>
 where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     match *request.method() {
-        Method::GET => Ok(Call::Poll(t)),
+        Method::GET => Ok(Call::Poll(parameters.t, parameters.callback)),
         Method::POST => match Limited::new(request.into_body(), max_payload).collect().await {
             Ok(body) => Ok(Call::Post(body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
@@ -134,6 +144,23 @@ where
         },
         _ => Err(Refusal::BadRequest),
     }
+}
+
+/// The goodbye of the oldest clients, when their page is left; a session that
+/// has ended is none to complain of.
+pub(super) async fn farewell(served: &Rc<Served>, sid: &str) -> Answer {
+    let transports = &served.transports;
+    if let Some(sid) = Token::parse(sid) {
+        let told = if sid.node() == transports.peers.this() {
+            owner::call(&served.worker, transports, sid, Call::Farewell).await
+        } else {
+            forward::say_farewell(served, sid).await
+        };
+        if let Err(refusal) = told {
+            transports.admission.refused(refusal);
+        }
+    }
+    answer::farewell()
 }
 
 /// What a browser asks before it sends a request to another origin.

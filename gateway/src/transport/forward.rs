@@ -6,7 +6,8 @@
 
 use std::rc::Rc;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Method, Request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -19,6 +20,7 @@ use super::answer::Answer;
 use super::engine;
 use super::http::Served;
 use super::owner::Call;
+use super::request::Parameters;
 use super::websocket;
 
 /// Answers what the session's node answers.
@@ -37,12 +39,22 @@ pub(super) async fn forward(
 async fn ask(served: &Rc<Served>, request: Request<Incoming>, sid: Token) -> Result<Answer, Refusal> {
     let transports = &served.transports;
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let body = match engine::polling(request, None, transports.max_payload).await? {
+    let body = match engine::polling(request, Parameters::default(), transports.max_payload).await? {
         Call::Post(body) => body,
-        Call::Poll(_) | Call::Upgrade(_) => bytes::Bytes::new(),
+        Call::Poll(..) | Call::Farewell | Call::Upgrade(_) => Bytes::new(),
     };
     let query = uri.query().unwrap_or_default();
     let answer = transports.peers.ask(served.worker.index, sid.node(), &method, query, body).await;
+    Ok(answer.map_err(refusal)?.map(Full::new))
+}
+
+/// How a farewell is forwarded; no client asks so.
+pub(super) const FAREWELL: Method = Method::DELETE;
+
+/// Tells the session's node that its client goes.
+pub(super) async fn say_farewell(served: &Rc<Served>, sid: Token) -> Result<Answer, Refusal> {
+    let query = format!("transport=polling&sid={}", sid.as_str());
+    let answer = served.transports.peers.ask(served.worker.index, sid.node(), &FAREWELL, &query, Bytes::new()).await;
     Ok(answer.map_err(refusal)?.map(Full::new))
 }
 

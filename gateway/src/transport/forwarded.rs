@@ -16,7 +16,7 @@ use super::admission::Refusal;
 use super::answer::{self, Answer};
 use super::owner::{self, Call};
 use super::request::Parameters;
-use super::{Shared, engine, websocket};
+use super::{Shared, engine, forward, websocket};
 
 /// The route that other nodes use; without a fallback, so that it can be
 /// merged with a router that has one.
@@ -46,10 +46,14 @@ async fn carry_out(transports: &Shared, request: Request, digest: &BodyDigest) -
     }
     match parameters.transport.ok_or(Refusal::UnknownTransport)? {
         TransportKind::Polling => {
-            let call = engine::polling(request, parameters.t, transports.max_payload).await?;
+            let call = if request.method() == forward::FAREWELL {
+                Call::Farewell
+            } else {
+                engine::polling(request, parameters, transports.max_payload).await?
+            };
             match &call {
                 Call::Post(body) if !digest.fits(body) => Ok(untrusted()),
-                Call::Poll(_) | Call::Post(_) | Call::Upgrade(_) => {
+                Call::Poll(..) | Call::Post(_) | Call::Farewell | Call::Upgrade(_) => {
                     owner::call_from_outside(transports, sid, call).await
                 }
             }

@@ -20,6 +20,7 @@ use crate::session::{Slot, Worker};
 
 use super::Shared;
 use super::answer::{Answer, not_found};
+use super::legacy::{Asked, Readers};
 use super::{demo, engine};
 
 /// How long a client may take to send the head of a request.
@@ -87,10 +88,15 @@ async fn route(served: Rc<Served>, request: Request<Incoming>) -> Answer {
     let transports = Arc::clone(&served.transports);
     let path = request.uri().path();
     let rest = transports.path.rest(path);
-    if rest == Some("") {
+    let (legacy, query) = (&transports.public.legacy, request.uri().query().unwrap_or_default());
+    if let Some(asked) = rest.and_then(|rest| Asked::by(legacy, rest, query)) {
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut answer = engine::serve(served, request).await;
-        allow_origin(&transports, origin, &mut answer);
+        let readers = Readers::of(legacy, query);
+        let mut answer = match asked {
+            Asked::Engine => engine::serve(served, request).await,
+            Asked::Farewell { sid } => engine::farewell(&served, &sid).await,
+        };
+        allow_origin(&transports, origin, readers, &mut answer);
         return answer;
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -106,11 +112,11 @@ async fn route(served: Rc<Served>, request: Request<Incoming>) -> Answer {
 }
 
 /// CORS: an allowed origin may read the answer; credentials only where
-/// origins are named.
-fn allow_origin(transports: &Shared, origin: Option<HeaderValue>, answer: &mut Answer) {
+/// origins are named, and where the client is an old one.
+fn allow_origin(transports: &Shared, origin: Option<HeaderValue>, readers: Readers, answer: &mut Answer) {
     let Some(origin) = origin.filter(|origin| is_allowed(transports, origin)) else { return };
     let headers = answer.headers_mut();
-    if transports.any_origin() {
+    if transports.any_origin() && readers == Readers::Anybody {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     } else {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

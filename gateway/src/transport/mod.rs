@@ -26,6 +26,7 @@ mod engine;
 mod forward;
 mod forwarded;
 mod http;
+mod legacy;
 mod listener;
 mod owner;
 mod path;

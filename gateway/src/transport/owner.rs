@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 
 use crate::message::Token;
+use crate::protocol::legacy::jsonp::Callback;
 use crate::session::{Connection, PollError, Worker};
 
 use super::admission::Refusal;
@@ -17,10 +18,12 @@ use super::{Transports, websocket};
 /// What a request asks of its session.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// A GET with its `t`.
-    Poll(Option<String>),
+    /// A GET with its `t`, answered as a script for a callback.
+    Poll(Option<String>, Option<Callback>),
     /// A POST with its body.
     Post(Bytes),
+    /// The client goes.
+    Farewell,
     /// A WebSocket that would take over, with the answer to its key.
     Upgrade(Result<HeaderValue, Refusal>),
 }
@@ -47,8 +50,12 @@ pub(super) async fn call_from_outside(transports: &Transports, sid: Token, call:
 
 async fn carry_out(connection: Rc<Connection>, call: Call) -> Result<Answer, Refusal> {
     let outcome = match call {
-        Call::Poll(t) => connection.poll(t.as_deref()).await.map(answer::payload),
+        Call::Poll(t, callback) => connection.poll(t.as_deref()).await.map(|answer| answer::payload(answer, callback)),
         Call::Post(body) => connection.post(body).await.map(|()| answer::taken()),
+        Call::Farewell => {
+            connection.say_farewell();
+            return Ok(answer::farewell());
+        }
         Call::Upgrade(accept) => {
             return if connection.may_upgrade() { accept.map(websocket::switching) } else { Err(Refusal::BadRequest) };
         }

@@ -83,6 +83,8 @@ fn times_sizes_and_log() {
     check(&[
         (|c| c.engine.ping_interval = Duration::ZERO, "engine.ping_interval: must be more than 0s"),
         (|c| c.engine.ping_timeout = Duration::ZERO, "engine.ping_timeout: must be more than 0s"),
+        (|c| c.public.legacy.ping_interval = Duration::ZERO, "public.legacy.ping_interval: must be more than 0s"),
+        (|c| c.public.legacy.ping_timeout = Duration::ZERO, "public.legacy.ping_timeout: must be more than 0s"),
         (|c| c.engine.max_payload = 0, "engine.max_payload: must be more than 0"),
         (|c| c.engine.max_payload = 1 << 30, "engine.max_payload: must be at most 256MiB"),
         (|c| c.limits.outbound_queue = 0, "limits.outbound_queue: must be more than 0"),

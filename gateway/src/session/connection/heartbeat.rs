@@ -1,17 +1,19 @@
 //! Whether the client is still there.
 //!
 //! One entry of the worker's wheel stands for the next deadline of a
-//! connection; which that is, is decided when it fires.
+//! connection; which that is, is decided when it fires. Old clients ping by
+//! themselves: whatever comes from them moves the end.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::protocol::engine::{self, TransportKind};
+use crate::protocol::engine::{self, TransportKind, Version};
 use crate::session::close::Close;
 use crate::session::standing::Due;
+use crate::session::worker::SessionLimits;
 
 use super::Connection;
 
@@ -20,8 +22,25 @@ use super::Connection;
 pub(super) enum Beat {
     /// A ping is due.
     Ping(Instant),
-    /// A pong must have come.
+    /// A pong must have come; from an old client, anything.
     Pong(Instant),
+}
+
+impl Beat {
+    /// Of a connection that is opened now.
+    pub(super) fn first(version: Version, limits: &SessionLimits, now: Instant) -> Self {
+        if version.is_legacy() {
+            Beat::Pong(now + silence(version, limits))
+        } else {
+            Beat::Ping(now + limits.ping_interval)
+        }
+    }
+}
+
+/// How long nothing may come from a client that is to send something.
+fn silence(version: Version, limits: &SessionLimits) -> Duration {
+    let (interval, timeout) = limits.heartbeat(version);
+    if version.is_legacy() { interval + timeout } else { timeout }
 }
 
 impl Connection {
@@ -53,7 +72,7 @@ impl Connection {
             return self.close(Close::ConnectTimeout);
         }
         self.look_at_tokens(now);
-        let timeout = self.worker.shared.limits.ping_timeout;
+        let timeout = silence(self.version, &self.worker.shared.limits);
         match self.beat.get() {
             Beat::Ping(at) if at <= now => {
                 self.send_ping();
@@ -97,8 +116,21 @@ impl Connection {
         }));
     }
 
+    /// Something came from an old client. The entry in the wheel is an earlier
+    /// one, and will find it.
+    pub(super) fn on_sign_of_life(&self) {
+        self.beat.set(Beat::first(self.version, &self.worker.shared.limits, Instant::now()));
+    }
+
+    pub(super) fn answer_ping(self: &Rc<Self>, data: &str) {
+        let pong = [&[engine::PONG], data.as_bytes()].concat();
+        self.enqueue(self.format.get().carry(&pong));
+    }
+
     pub(super) fn on_pong(&self) {
-        if let Beat::Pong(_) = self.beat.get() {
+        if let Beat::Pong(_) = self.beat.get()
+            && !self.version.is_legacy()
+        {
             self.beat.set(Beat::Ping(Instant::now() + self.worker.shared.limits.ping_interval));
             self.sockets.borrow().iter().for_each(|socket| socket.on_pong());
             self.schedule();

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde_json::Value;
 use smallvec::SmallVec;
 
@@ -40,6 +40,8 @@ use heartbeat::Beat;
 #[derive(Debug)]
 pub struct Opening {
     pub version: Version,
+    /// In which it reads packets, until its first says otherwise.
+    pub format: Format,
     /// Where the client is.
     pub client: IpAddr,
     /// Of the request, percent-encoded, without `?`.
@@ -102,10 +104,6 @@ pub(in crate::session) enum Input {
 impl Connection {
     pub(in crate::session) fn new(worker: Rc<Worker>, key: usize, id: Token, opening: Opening, link: Link) -> Self {
         let now = Instant::now();
-        let format = match &link {
-            Link::Polling(_) => Format::JsonPolling,
-            Link::WebSocket(_) | Link::Closed => Format::JsonWebSocket,
-        };
         let limits = &worker.shared.limits;
         Connection {
             id,
@@ -115,7 +113,7 @@ impl Connection {
             opened: now,
             query: opening.query,
             handshake: opening.handshake,
-            format: Cell::new(format),
+            format: Cell::new(opening.format),
             link: RefCell::new(link),
             outbound: RefCell::default(),
             counted: Cell::new(0),
@@ -125,7 +123,7 @@ impl Connection {
             upgraded: RefCell::default(),
             waker: RefCell::default(),
             closing: Cell::new(None),
-            beat: Cell::new(Beat::Ping(now + limits.ping_interval)),
+            beat: Cell::new(Beat::first(opening.version, limits, now)),
             connect_by: Cell::new(Some(now + limits.connect_timeout)),
             scheduled: Cell::new(None),
             dirty: Cell::new(false),
@@ -150,16 +148,27 @@ impl Connection {
         self.handshake.as_deref().unwrap_or(Handshake::NONE)
     }
 
-    /// What a client is judged by.
-    pub(in crate::session) fn context<'a>(&'a self, auth: &'a Value, identity: &'a Identity) -> Context<'a> {
+    /// What a client is judged by; its query is not the connection's where it
+    /// gave a namespace another.
+    pub(in crate::session) fn context<'a>(
+        &'a self,
+        auth: &'a Value,
+        query: &'a str,
+        identity: &'a Identity,
+    ) -> Context<'a> {
         Context {
             auth,
             claims: Some(&identity.claims),
             user: identity.user.as_deref(),
-            query: &self.query,
+            query,
             path: &self.handshake().path,
             ..Context::EMPTY
         }
+    }
+
+    /// The client says that it goes; what it sent before is still handled.
+    pub fn say_farewell(&self) {
+        self.push(Input::End(Close::Client));
     }
 
     /// Ends the connection for this reason, soon; a first reason stays.
@@ -193,8 +202,8 @@ impl Connection {
         let sockets = self.give_back(close);
         for refresh in sockets.iter().filter_map(|socket| socket.refresh()) {
             let adapter = &self.worker.shared.adapter;
-            let written = if close == Close::Lost {
-                // what its client has cannot be told any more
+            // what its client has cannot be told any more, or it never was
+            let written = if close == Close::Lost || self.version.is_legacy() {
                 adapter.end_session(refresh.key, Ending::Lost).await
             } else {
                 adapter.detach(refresh).await
@@ -241,7 +250,7 @@ impl Connection {
                 }
             }
             Link::Polling(PollLink { waiting: Some(waiting), .. }) => {
-                let _ = waiting.send(Bytes::from_static(engine::CLOSE));
+                let _ = waiting.send(self.format.get().carry(engine::CLOSE));
             }
             Link::Polling(_) | Link::Closed => {}
         }

@@ -14,12 +14,17 @@ use super::{Connection, Input};
 
 impl Connection {
     /// An Engine.IO packet of the client.
-    pub(in crate::session) fn on_inbound(&self, inbound: Inbound) {
+    pub(in crate::session) fn on_inbound(self: &Rc<Self>, inbound: Inbound) {
+        if self.version.is_legacy() {
+            self.on_sign_of_life();
+        }
         let max = self.worker.shared.limits.max_payload;
         let decoded = match inbound {
+            Inbound::Ping(data) => return self.answer_ping(&data),
             Inbound::Pong => return self.on_pong(),
             Inbound::Close => return self.push(Input::End(Close::Client)),
             Inbound::Probe | Inbound::Upgrade => return self.push(Input::End(Close::BadProtocol)),
+            Inbound::Text(text) if self.version.is_legacy() => self.decoder.borrow_mut().on_old_text(text, max),
             Inbound::Text(text) => self.decoder.borrow_mut().on_text(text, max),
             Inbound::Binary(data) => self.decoder.borrow_mut().on_binary(data, max).and_then(|found| match found {
                 Some((parser, _)) if !self.accepts(parser) => Err(BadPacket),
@@ -33,9 +38,10 @@ impl Connection {
         }
     }
 
-    /// The client's first binary packet says that it speaks msgpack.
+    /// The client's first binary packet says that it speaks msgpack; old ones
+    /// do not.
     fn accepts(&self, parser: Parser) -> bool {
-        let accepted = parser == Parser::Json || self.worker.shared.limits.msgpack;
+        let accepted = parser == Parser::Json || (self.worker.shared.limits.msgpack && !self.version.is_legacy());
         if accepted && parser == Parser::Msgpack {
             self.format.set(self.format.get().with_parser(parser));
         }

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::adapter::{Adapter, ReadLimit, Sets};
 use crate::auth::Identity;
 use crate::message::{NamespaceId, NamespaceRef, NodeTag, Position, Room, Token};
-use crate::protocol::engine::{self, TransportKind};
-use crate::protocol::websocket::{self, Opcode};
+use crate::protocol::engine::{self, TransportKind, Version};
+use crate::protocol::packet::Packet;
 use crate::rooms::mailbox::Mailbox;
 use crate::rooms::{Command, Router, Shard};
 use crate::tasks::Tasks;
@@ -26,7 +26,7 @@ use crate::tls::Stream;
 use crate::trace::Tracer;
 
 use crate::session::close::Close;
-use crate::session::connection::{Connection, Opening};
+use crate::session::connection::{Connection, Input, Opening};
 use crate::session::cut::Cut;
 use crate::session::link::{Link, PollLink};
 use crate::session::metrics::SessionMetrics;
@@ -45,6 +45,9 @@ const SCRATCH: usize = 64 * 1024;
 pub struct SessionLimits {
     pub ping_interval: Duration,
     pub ping_timeout: Duration,
+    /// The same of old clients, which ping by themselves.
+    pub legacy_ping_interval: Duration,
+    pub legacy_ping_timeout: Duration,
     pub upgrade_timeout: Duration,
     pub connect_timeout: Duration,
     /// Bytes of one message or POST.
@@ -63,6 +66,17 @@ pub struct SessionLimits {
     pub upgrades: bool,
     pub refresh: Duration,
     pub replay: ReadLimit,
+}
+
+impl SessionLimits {
+    /// Between two pings, and until the answer.
+    pub fn heartbeat(&self, version: Version) -> (Duration, Duration) {
+        if version.is_legacy() {
+            (self.legacy_ping_interval, self.legacy_ping_timeout)
+        } else {
+            (self.ping_interval, self.ping_timeout)
+        }
+    }
 }
 
 /// What all workers of a node share; read only.
@@ -190,6 +204,10 @@ impl Worker {
         self.by_id.borrow_mut().insert(id, connection.key);
         self.shared.metrics.opened(connection.transport(), connection.version);
         self.greet(&connection);
+        if connection.version.is_legacy() {
+            // who opens a connection enters `/`
+            connection.push(Input::Packet(Packet::connect("/")));
+        }
         connection.schedule();
         self.tasks.spawn_local(task::run(Rc::clone(&connection), input));
         connection
@@ -203,18 +221,15 @@ impl Worker {
             TransportKind::Polling if limits.upgrades => &["websocket"],
             TransportKind::Polling | TransportKind::WebSocket => &[],
         };
+        let (ping_interval, ping_timeout) = limits.heartbeat(connection.version);
         let open = engine::Open {
             sid: connection.id.as_str(),
             upgrades,
-            ping_interval: limits.ping_interval,
-            ping_timeout: limits.ping_timeout,
-            max_payload: limits.max_payload,
+            ping_interval,
+            ping_timeout,
+            max_payload: (!connection.version.is_legacy()).then_some(limits.max_payload),
         };
-        let packet = open.encode();
-        connection.enqueue(match transport {
-            TransportKind::Polling => packet,
-            TransportKind::WebSocket => websocket::frame(Opcode::Text, &packet),
-        });
+        connection.enqueue(connection.format.get().carry(&open.encode()));
     }
 
     /// The connection of this Engine.IO session id.

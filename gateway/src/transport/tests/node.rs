@@ -185,6 +185,8 @@ fn session_limits(config: &Config) -> SessionLimits {
     SessionLimits {
         ping_interval: config.engine.ping_interval,
         ping_timeout: config.engine.ping_timeout,
+        legacy_ping_interval: config.public.legacy.ping_interval,
+        legacy_ping_timeout: config.public.legacy.ping_timeout,
         upgrade_timeout: config.engine.upgrade_timeout,
         connect_timeout: config.limits.connect_timeout,
         max_payload: config.engine.max_payload,
