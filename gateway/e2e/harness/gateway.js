@@ -119,7 +119,8 @@ export function toEnvironment(config, prefix = "CARILLON_") {
   return Object.entries(config).reduce((env, [key, value]) => {
     const name = prefix + key.toUpperCase();
     const table = value !== null && typeof value === "object" && !Array.isArray(value);
-    return { ...env, ...(table ? toEnvironment(value, `${name}__`) : { [name]: String(value) }) };
+    const text = Array.isArray(value) ? JSON.stringify(value) : String(value);
+    return { ...env, ...(table ? toEnvironment(value, `${name}__`) : { [name]: text }) };
   }, {});
 }
 

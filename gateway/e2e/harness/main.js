@@ -10,12 +10,12 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const reference = process.env.CARILLON_E2E_REFERENCE === "1";
 // what the reference server has nothing of
-const own = ["auth", "policy", "upstream", "examples", "cluster"];
+const own = ["legacy", "auth", "policy", "upstream", "examples", "cluster"];
 const suites = ["protocol", "client", "recovery", "operations", "browser", ...(reference ? [] : own)];
 // those that wait for time to pass, and little else
 const patient = /auth\/(keys|lifetime)|upstream\/(notices|presence|retold)|operations\/prometheus/;
 // those with many clients, a browser, or much of the machine otherwise
-const alone = /storm\.test\.js$|browser\/|cluster\/|limits\.test\.js$|operations\/admin|upstream\/faults|examples\/(cheat-sheet|interview)/;
+const alone = /storm\.test\.js$|browser\/|legacy\/room|cluster\/|limits\.test\.js$|operations\/admin|upstream\/faults|examples\/(cheat-sheet|interview|legacy)/;
 
 const expand = (path) => {
   const full = resolve(root, path);
