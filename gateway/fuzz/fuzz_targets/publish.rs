@@ -35,6 +35,7 @@ static API: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         keys: ApiKeys::new(&[]),
         max_body: 100_000,
         metrics: PublishMetrics::new(&Registry::new()).expect("nothing else is registered"),
+        tracer: Default::default(),
     };
     (runtime.expect("a runtime"), router(state))
 });
