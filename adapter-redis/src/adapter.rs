@@ -164,7 +164,8 @@ impl<H: Host> RedisAdapter<H> {
         self.sessions.open(session).await
     }
 
-    /// Writes a session that Redis has lost while its client stayed.
+    /// Writes a session that Redis has lost, or a part of it, while its client
+    /// stayed ([`Attention::Missing`]). No change of its rooms may be under way.
     ///
     /// # Errors
     /// When it has another owner by now.

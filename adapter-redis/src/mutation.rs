@@ -30,6 +30,8 @@ pub enum Mutation {
     IgnoreWaiting,
     /// What is handed out while a new epoch is looked up counts as of it.
     ForgetReached,
+    /// What is stored of a session is believed though an epoch has begun since.
+    BelieveStale,
     /// That a session has ended is not told.
     ForgetEnd,
     /// Who leaves with the end of the session is still counted as present.
@@ -38,7 +40,7 @@ pub enum Mutation {
 
 #[cfg(feature = "mutations")]
 impl Mutation {
-    pub const ALL: [Mutation; 13] = [
+    pub const ALL: [Mutation; 14] = [
         Mutation::SkipCatchUp,
         Mutation::CatchUpFromNow,
         Mutation::ForgetOverflow,
@@ -50,6 +52,7 @@ impl Mutation {
         Mutation::DropWanted,
         Mutation::IgnoreWaiting,
         Mutation::ForgetReached,
+        Mutation::BelieveStale,
         Mutation::ForgetEnd,
         Mutation::ForgetPresence,
     ];

@@ -332,9 +332,11 @@ impl<H: Host> Bus<H> {
             self.shard.up(deadline).await?;
             let epochs = self.shard.epochs();
             let anew = epochs.is_entangled() || (self.shard.settings.anew_on_new_epoch && !epochs.is_first());
-            if anew && self.ended.lock().await.replace(epochs.current()) != Some(epochs.current()) {
+            if anew && *self.ended.lock().await != Some(epochs.current()) {
                 tracing::warn!(epoch = %epochs.current(), "all connections end with their epoch");
                 self.host.entangled().await;
+                // not before: the connection may break meanwhile, and the next one begins here again
+                *self.ended.lock().await = Some(epochs.current());
                 self.shard.begin_anew(epochs.current());
                 continue;
             }

@@ -37,7 +37,9 @@ for i = 11 + entering, #ARGV do
   depart(pid, key, record, ARGV[i])
 end
 for i = 11, 10 + entering do
-  if not record['r:' .. ARGV[i]] then
+  local since = record['r:' .. ARGV[i]]
+  -- what a stale record says of a room may be from before it was left
+  if not since or (is_stale(record) and string.sub(since, 1, 8) ~= epoch) then
     enter(pid, key, record, ARGV[i], at)
   end
 end

@@ -25,7 +25,8 @@ for i = 8 + rooms, #ARGV do
   -- not when the call is repeated
   if record.gen and record.operation ~= id and concerned(record) then
     call('HSET', key, 'operation', id)
-    if record.state == 'live' then
+    -- of a stale one it is not known whether its client is away
+    if record.state == 'live' or (is_stale(record) and record.owner ~= '') then
       local number = call('HINCRBY', key, 'ops', 1)
       call('HSET', key, format('p:%09d:', number) .. id, operation)
       call('HINCRBY', key, 'waiting', 1)

@@ -5,7 +5,7 @@ local attention = {}
 for i = 4, #ARGV, 3 do
   local pid, number = ARGV[i], (i - 4) / 3
   local key = key_of(pid)
-  local state = call('HMGET', key, 'gen', 'confirmed', 'waiting', 'ended', 'watch')
+  local state = call('HMGET', key, 'gen', 'confirmed', 'waiting', 'ended', 'watch', 'epoch')
   if state[1] ~= ARGV[i + 1] then
     local missing = not state[1] and not state[4]
     if state[1] then
@@ -19,7 +19,9 @@ for i = 4, #ARGV, 3 do
       call('HSET', key, 'confirmed', confirmed)
     end
     renew(pid, key, ARGV[3], state[5])
-    if (tonumber(state[3]) or 0) > 0 then
+    if is_stale({ epoch = state[6] or nil }) then
+      attention[#attention + 1] = { number, 'MISSING' }
+    elseif (tonumber(state[3]) or 0) > 0 then
       local waiting = {}
       for field, value in pairs(load(key)) do
         if string.sub(field, 1, 2) == 'p:' then

@@ -2,7 +2,7 @@
 --
 -- A session is a hash: version, ns, sid, subject, identity (text of the caller's) and watch (what is told of it: see
 -- `is_watched`), where there are such, gen (raised by each new owner), owner (a node, or empty), state
--- (live, or away: the client is not connected, or not yet again), changes (counts those made while away), start and
+-- (live, or away: the client is not connected, or not yet again), epoch (in which its owner wrote all of it), changes (counts those made while away), start and
 -- confirmed (positions, empty when not of any epoch known), past (stays that have ended: room, since, until and a line
 -- end), attempt (to take it over: the last one), done and
 -- done_at (the owner's last change of rooms: its number and position), operation (the last one done to it while its
@@ -31,6 +31,12 @@ local function load(key)
   return record
 end
 
+-- Whether the session was written before this epoch began: a failover may have undone a part of it. Its owner writes it
+-- anew; until then nobody can tell what its client was to receive.
+local function is_stale(record)
+  return record.epoch and record.epoch ~= epoch
+end
+
 local function renew(pid, key, life, watch)
   local expires = now + tonumber(life)
   call('ZADD', due, format('%d', expires), pid)
@@ -49,11 +55,14 @@ end
 
 local function depart(pid, key, record, room)
   local since = record['r:' .. room]
+  if since or is_stale(record) then
+    -- its owner knows whether it was in a room; a stale record does not
+    record.past = (record.past or '') .. room .. '\t' .. (since or '') .. '\t' .. head() .. '\n'
+    call('HSET', key, 'past', record.past)
+  end
   if since then
-    record.past = (record.past or '') .. room .. '\t' .. since .. '\t' .. head() .. '\n'
     record['r:' .. room] = nil
     call('HDEL', key, 'r:' .. room)
-    call('HSET', key, 'past', record.past)
     call('SREM', index_of(record.ns, room), pid)
     count_presence(record, room, -1)
   end
@@ -71,7 +80,7 @@ end
 -- Writes a session that has a client; its rooms are yet to be entered.
 local function write(pid, key, record, at)
   call('HSET', key, 'version', 1, 'ns', record.ns, 'sid', record.sid, 'subject', record.subject, 'owner', record.owner,
-    'gen', record.gen, 'state', 'live', 'changes', 0, 'start', at, 'confirmed', at)
+    'gen', record.gen, 'state', 'live', 'epoch', epoch, 'changes', 0, 'start', at, 'confirmed', at)
   if record.identity then
     call('HSET', key, 'identity', record.identity)
   end

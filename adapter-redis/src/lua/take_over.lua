@@ -12,6 +12,10 @@ end
 if record.ns ~= ARGV[4] or (ARGV[5] ~= '*' and ARGV[5] ~= '=' .. record.subject) then
   return 'FOREIGN'
 end
+if is_stale(record) then
+  finish(pid, key, record, ARGV[8], 'lost')
+  return answer('UNKNOWN')
+end
 if record.attempt == ARGV[11] then
   return { record.gen, flat(record) }
 end

@@ -122,7 +122,7 @@ pub struct Refresh {
 pub enum Attention {
     /// It has another owner or has ended.
     Fenced,
-    /// It is gone, though nobody ended it.
+    /// It is gone though nobody ended it, or not written in this epoch yet.
     Missing,
     /// Operations that it was not told of, in their order.
     Waiting(Vec<Waiting>),
@@ -236,7 +236,8 @@ impl Sessions {
         if is(&reply, "FULL") { Err(WriteError::Full) } else { Ok(self.shard.cut(place(reply)?)?) }
     }
 
-    /// Writes a session that Redis has lost while its client stayed.
+    /// Writes a session that Redis has lost, or a part of it, while its client
+    /// stayed.
     pub(crate) async fn restore(&self, session: &NewSession) -> Result<(), WriteError> {
         done(self.write(Script::RestoreSession, session, &[]).await?)
     }

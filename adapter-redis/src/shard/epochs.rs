@@ -97,10 +97,10 @@ impl Progress {
         is_current
     }
 
-    /// A cut is made at this place. False when its epoch is over: then there is
-    /// none.
+    /// A cut is made at this place. False when its epoch is over, or what came
+    /// before it is still to be handed out: then there is none.
     pub(crate) fn cut(&mut self, place: Place) -> bool {
-        let is_current = place.epoch == self.epochs.current;
+        let is_current = place.epoch == self.epochs.current && !self.epochs.is_entangled();
         if is_current {
             self.cut = self.cut.max(place.id);
         }

@@ -315,7 +315,8 @@ impl Shard {
     /// Opens a connection and makes it the link.
     async fn open(&self, commands: Arc<dyn Commands>) -> Result<(), RedisError> {
         let before = self.position();
-        let floor = || self.progress().known();
+        let known = |progress: &Progress| if mutated!(ForgetReached) { before } else { progress.known() };
+        let floor = || known(&self.progress());
         let opened = opening::open(&*commands, &self.names.meta(), floor, &self.settings).await?;
         if opened.info.may_evict {
             tracing::warn!("redis may evict keys, which ends recovery each time: set maxmemory-policy to noeviction");
@@ -325,7 +326,7 @@ impl Shard {
             if opened.epoch != progress.epochs.current() {
                 tracing::info!(epoch = %opened.epoch, "a new epoch of the log");
             }
-            let known = if mutated!(ForgetReached) { before } else { progress.known() };
+            let known = known(&progress);
             progress.find(opened.epoch, opened.start, known);
         }
         let readers = Readers::new(&self.server, self.settings.readers);

@@ -257,7 +257,8 @@ pub trait Adapter: Send + Sync + 'static {
     async fn open_session(&self, session: NewSession) -> Result<Offset, WriteError>;
 
     /// Writes a session that was lost while its client stayed. It can be
-    /// recovered once more of what its client has is known.
+    /// recovered once more of what its client has is known. No change of its
+    /// rooms may be under way.
     async fn restore_session(&self, key: SessionKey, session: NewSession) -> Result<(), WriteError>;
 
     /// Makes this connection the owner of an existing session and closes the

@@ -163,7 +163,7 @@ pub struct Refresh {
 pub enum Attention {
     /// It has another owner or has ended: its connection ends.
     Fenced,
-    /// The store has lost it: it is written anew
+    /// The store has lost it, or a part of it: it is written anew
     /// ([`super::Adapter::restore_session`]).
     Missing,
     /// Operations that its owner was not told of, in their order.

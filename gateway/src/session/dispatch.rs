@@ -33,6 +33,7 @@ pub(super) fn handle(connection: &Rc<Connection>, input: Input) -> Option<Job> {
     match input {
         Input::Packet(packet) => on_packet(connection, packet),
         Input::Order(order) => Some(operate::carry_out(order)),
+        Input::Restore(socket) => Some(operate::restore(socket)),
         Input::End(close) => {
             // what was answered before is still sent
             connection.flush();

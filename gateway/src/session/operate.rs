@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::adapter::{Action, Operation, OperationId, Report, Revocation, SocketInfo};
+use crate::adapter::{Action, Operation, OperationId, Report, Revocation, SocketInfo, WriteError};
 use crate::message::Room;
 use crate::rooms::Recipient;
 
@@ -87,6 +87,22 @@ pub(super) fn catch_up(socket: &Rc<Socket>, waiting: Vec<(OperationId, Action)>)
     }
 }
 
+/// Writes the session of a socket anew, in its turn: while its rooms are being
+/// changed it cannot be said which they are.
+pub(super) fn restore(socket: Rc<Socket>) -> Job {
+    Box::pin(async move {
+        // one that has gone meanwhile is in no room any more: so it must not be written
+        let Some((key, session)) = socket.session().filter(|_| is_present(&socket)) else { return };
+        if let Err(WriteError::Fenced) = socket.connection.worker.shared.adapter.restore_session(key, session).await {
+            socket.connection.close(Close::Replaced);
+        }
+    })
+}
+
+fn is_present(socket: &Rc<Socket>) -> bool {
+    socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, socket))
+}
+
 fn info(socket: &Rc<Socket>) -> SocketInfo {
     let feed = socket.feed().borrow();
     let rooms = feed.stays().iter().map(|stay| &stay.room).filter(|room| !room.is_implicit());
@@ -97,8 +113,7 @@ fn info(socket: &Rc<Socket>) -> SocketInfo {
 pub(super) fn carry_out(order: Order) -> Job {
     Box::pin(async move {
         let Order { socket, action, id, _pending } = order;
-        let present = socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, &socket));
-        if !present {
+        if !is_present(&socket) {
             return;
         }
         let cut = socket.connection.worker.cut(socket.namespace());

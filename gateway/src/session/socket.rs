@@ -38,6 +38,12 @@ pub struct Socket {
     acks: RefCell<Vec<AckTicket>>,
 }
 
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 impl Socket {
     pub(super) fn new(
         id: SocketId,
@@ -109,6 +115,13 @@ impl Socket {
 
     pub(super) fn on_pong(&self) {
         self.confirmed.set(self.confirmed.get().max(self.pinged.get()));
+    }
+
+    /// Positions count anew, and its connection ends: what it has confirmed is
+    /// none of them.
+    pub(super) fn begin_anew(&self) {
+        self.pinged.set(Position::ZERO);
+        self.confirmed.set(Position::ZERO);
     }
 
     /// What keeps its session alive.

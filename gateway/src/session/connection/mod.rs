@@ -97,6 +97,8 @@ pub(in crate::session) enum Input {
     Packet(Packet),
     /// The backend's will.
     Order(Order),
+    /// The store has lost the session of this socket.
+    Restore(Rc<Socket>),
     /// Nothing more comes.
     End(Close),
 }

@@ -56,8 +56,8 @@ pub(super) struct Account {
     was_gone: bool,
     /// Nobody can say what it was to receive: its rooms were changed by who
     /// had taken it over while its client was still heard over an earlier
-    /// connection, which did not know; it was written anew while a join was
-    /// under way; or a failover has brought rooms back that it had left.
+    /// connection, which did not know; or it was written anew with rooms that
+    /// nobody knew of.
     contested: bool,
     /// The latest generation under which its rooms were changed.
     changed: u64,
@@ -82,12 +82,14 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The log begins.
-    pub(super) fn on_epoch(&mut self, epoch: Epoch) {
+    /// The log begins. Answers whether anew.
+    pub(super) fn on_epoch(&mut self, epoch: Epoch) -> bool {
         // one that was lost in a failover may be seen once more, until the next is begun
-        if !self.epochs.contains(&epoch) {
+        let is_new = !self.epochs.contains(&epoch);
+        if is_new {
             self.epochs.push(epoch);
         }
+        is_new
     }
 
     /// Number of the present epoch.
@@ -208,16 +210,23 @@ impl Ledger {
     }
 
     /// The rooms of a session as it is stored when the log ends at `head`, and
-    /// since when; `None`: since before this epoch.
+    /// since when; `None`: since before this epoch. `before`: as it was stored,
+    /// where that may not be what its client has.
     pub(super) fn on_stored(
         &mut self,
         SessionKey { pid, generation }: SessionKey,
+        before: Option<Vec<(Room, Option<Offset>)>>,
         rooms: &[(Room, Option<Offset>)],
         head: Offset,
     ) {
         let Some(account) = self.accounts.get(&pid) else { return };
-        let present: Vec<Room> =
-            account.stays.iter().filter(|stay| stay.until.is_none()).map(|s| s.room.clone()).collect();
+        let stays = account.stays.iter().filter(|stay| stay.until.is_none());
+        // what has entered a room again is there once more
+        let is_same = |(room, since): &(Room, _)| rooms.iter().all(|(other, at)| other != room || at == since);
+        let present: Vec<Room> = match before {
+            Some(before) => before.into_iter().filter(is_same).map(|(room, _)| room).collect(),
+            None => stays.map(|stay| stay.room.clone()).collect(),
+        };
         let left = |room: &&Room| !room.is_implicit() && rooms.iter().all(|(other, _)| other != *room);
         let leave: Vec<Room> = present.iter().filter(left).cloned().collect();
         let enter: Vec<_> = rooms.iter().filter(|(room, _)| !present.contains(room)).collect();

@@ -62,6 +62,8 @@ pub(super) enum Frame {
 pub(super) enum Input {
     Join(Vec<Room>),
     Leave(Vec<Room>),
+    /// The store has lost the session.
+    Restore,
     /// The backend's will.
     Order {
         action: Action,
@@ -134,6 +136,12 @@ impl Socket {
     pub(super) fn on_pong(&self) -> Position {
         self.confirmed.set(self.confirmed.get().max(self.pinged.get()));
         self.pinged.get()
+    }
+
+    /// Positions count anew.
+    pub(super) fn begin_anew(&self) {
+        self.pinged.set(Position::ZERO);
+        self.confirmed.set(Position::ZERO);
     }
 
     fn writing(&self, operation: Option<OperationId>) -> Writing {
@@ -297,6 +305,7 @@ impl Link {
         let changed = match input {
             Input::Join(rooms) => cut.join(&socket, socket.writing(None), rooms).await,
             Input::Leave(rooms) => cut.leave(&socket, socket.writing(None), &rooms).await,
+            Input::Restore => return self.restore(&socket).await,
             Input::Order { action, id, _pending } => match action {
                 Action::Join(rooms) => cut.join(&socket, socket.writing(id), rooms).await,
                 Action::Leave(rooms) => cut.leave(&socket, socket.writing(id), &rooms).await,
@@ -318,24 +327,21 @@ impl Link {
     }
 
     /// What the session store says of a socket that was to be refreshed.
-    pub(super) async fn attend(&self, socket: &Rc<Socket>, attention: Attention) {
+    pub(super) fn attend(&self, attention: Attention) {
         match attention {
             Attention::Fenced => self.closing.set(true),
             Attention::Waiting(operations) => {
                 let order = |(id, action)| Input::Order { action, id: Some(id), _pending: None };
                 self.inbox.borrow_mut().extend(operations.into_iter().map(order));
             }
-            Attention::Missing => {
-                // one that has gone meanwhile is in no room any more: so it must not be written
-                let present = self.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, socket));
-                if !present {
-                    return;
-                }
-                let session = socket.session(&self.place);
-                if let Err(WriteError::Fenced) = self.place.adapter.restore_session(socket.key, session).await {
-                    self.closing.set(true);
-                }
-            }
+            Attention::Missing => self.inbox.borrow_mut().push_back(Input::Restore),
+        }
+    }
+
+    async fn restore(&self, socket: &Rc<Socket>) {
+        let session = socket.session(&self.place);
+        if let Err(WriteError::Fenced) = self.place.adapter.restore_session(socket.key, session).await {
+            self.closing.set(true);
         }
     }
 

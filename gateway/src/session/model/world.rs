@@ -91,6 +91,8 @@ impl World {
                 Delivery::BeginAnew(_done) => {
                     self.tally.delivered += shard.deliver(&std::mem::take(&mut messages));
                     place.lose(&shard, &[Room::All]);
+                    let links = self.links.iter().filter(|link| Rc::ptr_eq(&link.place, place));
+                    links.for_each(|link| link.sockets.borrow().iter().for_each(|socket| socket.begin_anew()));
                     shard.begin_anew();
                 }
             }
@@ -175,7 +177,7 @@ impl World {
             return;
         }
         let link = &self.links[self.dice.random_range(0..self.links.len())];
-        if link.place.paused.get() || link.pinging.replace(true) {
+        if link.place.paused.get() || link.closing.get() || link.pinging.replace(true) {
             return;
         }
         let worker = link.place.shard.borrow().position();
@@ -211,8 +213,8 @@ impl World {
             let batch = sockets.iter().map(|(_, socket)| socket.refresh()).collect();
             let Ok(attention) = adapter.refresh(batch).await else { return };
             for (refresh, attention) in attention {
-                if let Some((link, socket)) = sockets.iter().find(|(_, socket)| socket.key == refresh.key) {
-                    link.attend(socket, attention).await;
+                if let Some((link, _)) = sockets.iter().find(|(_, socket)| socket.key == refresh.key) {
+                    link.attend(attention);
                 }
             }
         };

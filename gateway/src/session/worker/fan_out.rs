@@ -80,6 +80,9 @@ impl Worker {
                 Delivery::Lost { namespace, rooms } => self.lose(&shard.members(namespace, &rooms)),
                 Delivery::BeginAnew(_done) => {
                     self.close_all(Close::Lost);
+                    for connection in self.all() {
+                        connection.sockets.borrow().iter().for_each(|socket| socket.begin_anew());
+                    }
                     shard.begin_anew();
                 }
             }

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::adapter::{Attention, WriteError};
+use crate::adapter::Attention;
 use crate::message::{NamespaceId, Room, SocketId};
 use crate::rooms::{Command, Recipient};
 use crate::session::close::Close;
+use crate::session::connection::Input;
 use crate::session::inspect;
 use crate::session::operate;
 use crate::session::socket::Socket;
@@ -78,23 +79,8 @@ impl Worker {
                 for (refresh, attention) in attention {
                     let owned = |socket: &&Rc<Socket>| socket.session == Some(refresh.key);
                     if let Some(socket) = chunk.iter().find(owned) {
-                        self.attend(socket, attention).await;
+                        attend(socket, attention);
                     }
-                }
-            }
-        }
-    }
-
-    async fn attend(&self, socket: &Rc<Socket>, attention: Attention) {
-        match attention {
-            Attention::Fenced => socket.connection.close(Close::Replaced),
-            Attention::Waiting(operations) => operate::catch_up(socket, operations),
-            Attention::Missing => {
-                // one that has gone meanwhile is in no room any more: so it must not be written
-                let present = socket.connection.sockets.borrow().iter().any(|other| Rc::ptr_eq(other, socket));
-                let Some((key, session)) = socket.session().filter(|_| present) else { return };
-                if let Err(WriteError::Fenced) = self.shared.adapter.restore_session(key, session).await {
-                    socket.connection.close(Close::Replaced);
                 }
             }
         }
@@ -141,5 +127,13 @@ impl Worker {
                 None => return,
             }
         }
+    }
+}
+
+fn attend(socket: &Rc<Socket>, attention: Attention) {
+    match attention {
+        Attention::Fenced => socket.connection.close(Close::Replaced),
+        Attention::Waiting(operations) => operate::catch_up(socket, operations),
+        Attention::Missing => socket.connection.push(Input::Restore(Rc::clone(socket))),
     }
 }

@@ -189,15 +189,18 @@ impl Cluster {
                     self.note("tail lost");
                 }
                 self.truth.renew();
+                self.tell_another_time();
                 "failover"
             }
             92..95 => {
                 self.redis.restart_empty();
                 self.truth.renew();
+                self.tell_another_time();
                 "restarted empty"
             }
             95..97 => {
                 self.redis.flush_all();
+                self.tell_another_time();
                 "flushed"
             }
             _ => {
@@ -225,6 +228,13 @@ impl Cluster {
 
     pub(super) fn note(&mut self, name: &'static str) {
         *self.world.tally.faults.entry(name).or_default() += 1;
+    }
+
+    /// What comes now may tell an earlier time than what was before.
+    fn tell_another_time(&mut self) {
+        if self.chaos.setting.clock_steps && self.world.dice.random_bool(0.5) {
+            self.step_clock();
+        }
     }
 
     /// Some key goes, and all come to know of it before anything else happens.

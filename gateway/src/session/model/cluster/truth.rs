@@ -10,7 +10,7 @@ use ::redis::{FromRedisValue, from_redis_value};
 use adapter_redis::{Event, Names, Place, Record, RoomKey};
 use fake_redis::{ConnectionId, FakeRedis, Push, SubscriberReceiver, SubscriberSender};
 
-use crate::adapter::{NewSession, SessionKey, Watch};
+use crate::adapter::{NewSession, RoomChange, SessionKey, Watch};
 use crate::message::{Epoch, NamespaceId, Offset, Position, PrivateId, Room, SocketId, Token};
 
 use super::super::ledger::Ledger;
@@ -21,6 +21,10 @@ struct Spy {
     receiver: SubscriberReceiver,
 }
 
+/// The rooms of a session as it is stored, and since when; `None`: since before
+/// this epoch.
+type Rooms = Vec<(Room, Option<Offset>)>;
+
 pub(super) struct Truth {
     redis: FakeRedis,
     names: Names,
@@ -29,6 +33,11 @@ pub(super) struct Truth {
     rooms: Vec<Room>,
     /// What each session was last seen to hold as confirmed.
     confirmed: HashMap<PrivateId, String>,
+    /// The rooms of sessions that were not written in this epoch yet, as a
+    /// failover has left them.
+    stale: HashMap<PrivateId, Rooms>,
+    /// The latest that each session was under.
+    generations: HashMap<PrivateId, u64>,
 }
 
 fn library_room(room: &Room) -> adapter_redis::Room {
@@ -53,11 +62,32 @@ fn own_offset(place: Place) -> Offset {
     Offset { epoch: Epoch::from(place.epoch.0), position: Position::new(place.id.ms(), place.id.sequence()) }
 }
 
+fn place(text: &str) -> Option<Offset> {
+    text.parse::<Place>().ok().map(own_offset)
+}
+
+fn rooms_of(fields: &HashMap<String, String>) -> Rooms {
+    let room = |name: &String| Some(own_room(&adapter_redis::Room::parse(name.strip_prefix("r:")?)?));
+    fields.iter().filter_map(|(name, since)| Some((room(name)?, place(since)))).collect()
+}
+
+/// The rooms that a session has left with the last message.
+fn left_at(fields: &HashMap<String, String>, head: Offset) -> Vec<Room> {
+    let lines = fields.get("past").into_iter().flat_map(|past| past.lines());
+    let room = |line: &str| {
+        let (stay, until) = line.rsplit_once('\t')?;
+        let room = adapter_redis::Room::parse(stay.split_once('\t')?.0)?;
+        (place(until) == Some(head)).then(|| own_room(&room))
+    };
+    lines.filter_map(room).collect()
+}
+
 impl Truth {
     pub(super) fn new(redis: &FakeRedis, names: Names, ledger: Arc<Mutex<Ledger>>, rooms: Vec<Room>) -> Self {
         let spy = Spy::new(redis);
-        let mut truth =
-            Truth { redis: redis.clone(), names, ledger, spy, rooms: Vec::new(), confirmed: HashMap::new() };
+        let (confirmed, stale, generations) = Default::default();
+        let redis = redis.clone();
+        let mut truth = Truth { redis, names, ledger, spy, rooms: Vec::new(), confirmed, stale, generations };
         truth.listen(rooms);
         truth
     }
@@ -99,7 +129,10 @@ impl Truth {
 
     fn observe(&mut self, request: &[Vec<u8>]) {
         let Some(head) = self.head() else { return };
-        self.ledger.lock().unwrap().on_epoch(head.epoch);
+        if self.ledger.lock().unwrap().on_epoch(head.epoch) {
+            let pids: Vec<PrivateId> = self.ledger.lock().unwrap().accounts.keys().copied().collect();
+            self.stale = pids.into_iter().map(|pid| (pid, rooms_of(&self.session(pid)))).collect();
+        }
         self.redis.push_all(self.spy.sender.id());
         for record in self.spy.take() {
             let mut ledger = self.ledger.lock().unwrap();
@@ -150,11 +183,7 @@ impl Truth {
         }
         let expires: Option<u64> = self.ask(&["ZSCORE", &format!("{}due", self.names.prefix()), pid.0.as_str()]);
         let mut ledger = self.ledger.lock().unwrap();
-        let place = |text: &String| text.parse::<Place>().ok().map(own_offset);
-        let rooms = fields.iter().filter_map(|(name, since)| {
-            Some((own_room(&adapter_redis::Room::parse(name.strip_prefix("r:")?)?), place(since)))
-        });
-        let rooms: Vec<(Room, Option<Offset>)> = rooms.collect();
+        let rooms = rooms_of(&fields);
         if let Some(start) = place(&fields["start"]) {
             let begins = ledger.accounts.get(&pid).is_none_or(|account| account.received.is_empty());
             let known = ledger.accounts.get(&pid).map(|account| account.start);
@@ -180,8 +209,17 @@ impl Truth {
         if let Some(expires) = expires {
             ledger.on_renewed(pid, expires);
         }
-        let generation = fields["gen"].parse().unwrap();
-        ledger.on_stored(SessionKey { pid, generation }, &rooms, head);
+        let generation: u64 = fields["gen"].parse().unwrap();
+        let is_stale = fields.get("epoch").is_some_and(|epoch| *epoch != head.epoch.to_string());
+        let before = is_stale.then(|| self.stale.insert(pid, rooms.clone()).unwrap_or_else(|| rooms.clone()));
+        let latest = self.generations.entry(pid).or_default();
+        *latest = generation.max(*latest);
+        // nobody will come back to one whose last owners a failover has undone
+        if generation == *latest {
+            ledger.on_stored(SessionKey { pid, generation }, before, &rooms, head);
+            let leave: Vec<Room> = if is_stale { left_at(&fields, head) } else { Vec::new() };
+            ledger.on_change(pid, &RoomChange { leave, ..RoomChange::default() }, head);
+        }
         let confirmed = fields.get("confirmed").cloned().unwrap_or_default();
         if self.confirmed.get(&pid) != Some(&confirmed) {
             if let Some(offset) = place(&confirmed) {
