@@ -217,7 +217,8 @@ impl Truth {
         // nobody will come back to one whose last owners a failover has undone
         if generation == *latest {
             ledger.on_stored(SessionKey { pid, generation }, before, &rooms, head);
-            let leave: Vec<Room> = if is_stale { left_at(&fields, head) } else { Vec::new() };
+            let mut leave: Vec<Room> = if is_stale { left_at(&fields, head) } else { Vec::new() };
+            leave.retain(|room| rooms.iter().all(|(present, _)| present != room));
             ledger.on_change(pid, &RoomChange { leave, ..RoomChange::default() }, head);
         }
         let confirmed = fields.get("confirmed").cloned().unwrap_or_default();
