@@ -28,10 +28,6 @@ pub enum Mutation {
     DropWanted,
     /// What a session's owner was not told of stays undone.
     IgnoreWaiting,
-    /// What is handed out while a new epoch is looked up counts as of it.
-    ForgetReached,
-    /// What is stored of a session is believed though an epoch has begun since.
-    BelieveStale,
     /// That a session has ended is not told.
     ForgetEnd,
     /// Who leaves with the end of the session is still counted as present.
@@ -40,7 +36,7 @@ pub enum Mutation {
 
 #[cfg(feature = "mutations")]
 impl Mutation {
-    pub const ALL: [Mutation; 14] = [
+    pub const ALL: [Mutation; 12] = [
         Mutation::SkipCatchUp,
         Mutation::CatchUpFromNow,
         Mutation::ForgetOverflow,
@@ -51,8 +47,6 @@ impl Mutation {
         Mutation::IgnoreFence,
         Mutation::DropWanted,
         Mutation::IgnoreWaiting,
-        Mutation::ForgetReached,
-        Mutation::BelieveStale,
         Mutation::ForgetEnd,
         Mutation::ForgetPresence,
     ];

@@ -126,8 +126,6 @@ impl Script {
             text.replace("if before == number", "if false")
         } else if mutated!(IgnoreFence) {
             text.replace("record.gen == generation", "true").replace("state[1] ~= ARGV[i + 1]", "false")
-        } else if mutated!(BelieveStale) {
-            text.replace("return record.epoch and record.epoch ~= epoch", "return false")
         } else if mutated!(ForgetEnd) {
             text.replace("  tell_gone(record, reason)\n", "")
         } else if mutated!(ForgetPresence) {

@@ -23,7 +23,6 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::mutation::mutated;
 use crate::names::Names;
 use crate::observer::{Command, LinkKind, Observer};
 use crate::place::{Epoch, Id, Place};
@@ -314,9 +313,7 @@ impl Shard {
 
     /// Opens a connection and makes it the link.
     async fn open(&self, commands: Arc<dyn Commands>) -> Result<(), RedisError> {
-        let before = self.position();
-        let known = |progress: &Progress| if mutated!(ForgetReached) { before } else { progress.known() };
-        let floor = || known(&self.progress());
+        let floor = || self.progress().known();
         let opened = opening::open(&*commands, &self.names.meta(), floor, &self.settings).await?;
         if opened.info.may_evict {
             tracing::warn!("redis may evict keys, which ends recovery each time: set maxmemory-policy to noeviction");
@@ -326,7 +323,8 @@ impl Shard {
             if opened.epoch != progress.epochs.current() {
                 tracing::info!(epoch = %opened.epoch, "a new epoch of the log");
             }
-            let known = known(&progress);
+            // only now: while the epoch was looked up, what is of the one before went on being handed out
+            let known = progress.known();
             progress.find(opened.epoch, opened.start, known);
         }
         let readers = Readers::new(&self.server, self.settings.readers);

@@ -9,7 +9,7 @@ use crate::message::{Position, PrivateId, SocketId, Token};
 use super::{Bounds, Rig, SHORT, Subject, namespace, plain, room};
 
 /// A session with these rooms, opened; answers its key and its start.
-pub(super) async fn open(rig: &Rig, rooms: &[u32]) -> (SessionKey, SocketId, Position) {
+pub(crate) async fn open(rig: &Rig, rooms: &[u32]) -> (SessionKey, SocketId, Position) {
     let (pid, socket) = (PrivateId(Token::random()), SocketId(Token::random()));
     let rooms = rooms.iter().map(|n| room(*n)).collect();
     let session = NewSession {
@@ -25,7 +25,7 @@ pub(super) async fn open(rig: &Rig, rooms: &[u32]) -> (SessionKey, SocketId, Pos
     (SessionKey { pid, generation: NewSession::GENERATION }, socket, start)
 }
 
-pub(super) fn claim(pid: PrivateId) -> Claim {
+pub(crate) fn claim(pid: PrivateId) -> Claim {
     Claim { pid, namespace: namespace().id, subject: Claimant::User("ada".into()) }
 }
 

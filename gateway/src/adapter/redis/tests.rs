@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::adapter::conformance::{Bounds, Recorder, Subject, conformance_tests, namespace, plain};
+use crate::adapter::conformance::sessions::{claim, open};
+use crate::adapter::conformance::{Bounds, Recorder, Rig, Subject, conformance_tests, namespace, plain, room};
 
 /// A redis-server of a test, reached by a socket in its own folder.
 struct Server {
@@ -45,6 +46,13 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// Runs a command of redis-cli, which must succeed.
+    fn cli(&self, args: &[&str]) {
+        let output =
+            Command::new("redis-cli").arg("-s").arg(self.folder.join("redis.sock")).args(args).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "{args:?}");
+    }
+
     /// A node that is listed.
     async fn node(&self, bounds: Bounds, node: Arc<dyn Node>) -> Arc<RedisAdapter> {
         let address = redis::server::Address {
@@ -136,4 +144,33 @@ async fn nodes_take_from_one_budget() {
     assert_eq!(counts[0], 600);
     assert!(counts[1] >= 400 && counts.iter().sum::<u32>() <= most);
     assert!(next <= Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn a_session_of_an_earlier_epoch_is_not_believed() {
+    let server = Server::start();
+    let rig = Rig::new(&server, Bounds::default()).await;
+    let ((key, socket, start), (other, ..)) = (open(&rig, &[1]).await, open(&rig, &[1]).await);
+    let refresh = async || rig.adapter.refresh(vec![Refresh { key, confirmed: start }]).await.unwrap();
+    assert!(refresh().await.is_empty());
+    let before = rig.epoch().await;
+    // as after a failover: the sessions are there, and nobody knows whether all of them is
+    server.cli(&["del", "{carillon}:meta"]);
+    assert_ne!(rig.epoch().await, before);
+    assert!(matches!(refresh().await[..], [(_, Attention::Missing)]));
+    assert!(matches!(rig.adapter.take_over(claim(other.pid)).await, Err(TakeOverError::Unknown)));
+    let session = NewSession {
+        pid: key.pid,
+        socket,
+        namespace: namespace().id,
+        subject: Some("ada".into()),
+        identity: None,
+        watched: Watch::NONE,
+        rooms: vec![room(2)],
+    };
+    rig.adapter.restore_session(key, session).await.unwrap();
+    assert!(refresh().await.is_empty(), "its owner has written it anew");
+    let taken = rig.adapter.take_over(claim(key.pid)).await.unwrap();
+    let rooms: Vec<Room> = taken.stays.memberships.into_iter().map(|stay| stay.room).collect();
+    assert_eq!(rooms, [room(2)], "with the rooms that the owner knows, and no others");
 }

@@ -116,8 +116,6 @@ mutations! {
     ignore_fence_is_caught: IgnoreFence,
     drop_wanted_is_caught: DropWanted,
     ignore_waiting_is_caught: IgnoreWaiting,
-    forget_reached_is_caught: ForgetReached,
-    believe_stale_is_caught: BelieveStale,
     forget_end_is_caught: ForgetEnd,
     forget_presence_is_caught: ForgetPresence,
 }
