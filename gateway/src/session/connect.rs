@@ -278,10 +278,10 @@ impl Attempt<'_> {
             return Err(error);
         }
         self.connected(&socket);
-        let start = start.map(|start| start.position);
-        for (room, history) in pasts {
-            // there is none without a session, whose write fixes it
-            cut.send_past(&socket, &room, start.unwrap_or_default(), history).await?;
+        if let Some(start) = start {
+            for (room, history) in pasts {
+                cut.send_past(&socket, &room, start.position, history).await?;
+            }
         }
         cut.release(&socket).await?;
         self.emit(&socket, identity).await?;

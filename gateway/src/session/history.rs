@@ -31,11 +31,8 @@ impl<R: Paced> Cut<'_, R> {
             return self.join(recipient, writing, vec![room]).await;
         }
         let rooms = std::slice::from_ref(&room);
-        let since = match self.enter(recipient, writing, rooms).await? {
-            // without a session no position is fixed by its write
-            Position::ZERO => self.adapter.head().await?.position,
-            since => since,
-        };
+        // where there is a log there is a session, whose write fixes this position
+        let since = self.enter(recipient, writing, rooms).await?;
         // until then everything for the recipient is held
         self.send_past(recipient, &room, since, history).await?;
         self.settle(recipient, rooms, since);
